@@ -1,0 +1,44 @@
+# The two commands to begin with: `make demo` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-stamp
+# One worker per core of a small machine; each keeps its linear algebra to one thread, or they fight for the cores.
+WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench clean
+
+help:  ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Create .venv and install Edgewise into it, with what its development needs
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: setup  ## From bundled measurements to a formula, in under a minute
+	$(BIN)/edgewise demo
+
+test: setup  ## All tests and doctests, with the coverage of the folders that compute
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --benchmark-disable --cov --cov-report=term --cov-fail-under=95
+
+lint: setup  ## Style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+format: setup  ## Put the code into the project's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup  ## The speed figures
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+clean:  ## Remove caches and build products (the environment stays)
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks .coverage .coverage.* htmlcov
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,273 @@
+"""B-splines of any degree from 1 to 9 on uniform or free knots.
+
+A grid of two points stands for `grid` equal cells between them; a grid of `grid + 1` points gives the breakpoints
+themselves. Beyond the domain the knots go on with the width of the end cell, so there are `grid + degree` functions.
+Within a cell only `degree + 1` of them differ from zero, each a polynomial in the local coordinate u ∈ [0, 1].
+
+Source: de Boor, A Practical Guide to Splines (2001), chapters IX–XI; Liu et al., KAN (2024), section 2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from edgewise.basis.basis import Basis, projection, vanish_beyond
+from edgewise.errors import DomainError, OptionError
+
+_MAX_DEGREE = 9
+_UNIFORM = 2  # a grid of two points: only the ends are given, the cells are equal
+
+
+@dataclass(frozen=True)
+class BSpline(Basis):
+    """B-splines of one degree.
+
+    Args:
+        grid: number of intervals, 1 or more.
+        degree: polynomial degree, 1 to 9.
+
+    Raises:
+        OptionError: an argument is out of range.
+
+    Example:
+        >>> from edgewise.basis import BSpline
+        >>> BSpline(grid=5, degree=3).size
+        8
+    """
+
+    grid: int = 5
+    degree: int = 3
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not (isinstance(self.grid, int) and self.grid >= 1):
+            raise OptionError(f"a B-spline needs a grid of 1 or more intervals, got grid={self.grid!r}")
+        if not (isinstance(self.degree, int) and 1 <= self.degree <= _MAX_DEGREE):
+            raise OptionError(f"a B-spline's degree is 1 to {_MAX_DEGREE}, got degree={self.degree!r}")
+
+    @property
+    def size(self) -> int:
+        """The number of functions, grid + degree."""
+        return self.grid + self.degree
+
+    def ones(self) -> list[float]:
+        """B-splines sum to 1."""
+        return [1.0] * self.size
+
+    def local(self, x: Tensor, grid: Tensor, order: int = 0) -> tuple[Tensor, Tensor]:
+        """The functions that differ from zero.
+
+        At a knot the value from the right is returned, at the upper end of the domain that from the left. Outside
+        the domain the functions of the end cell continue linearly.
+
+        Args:
+            x: inputs, shape (..., I).
+            grid: shape (I, 2) or (I, grid + 1).
+            order: derivative order, 0 or more.
+
+        Returns:
+            The cell, which is the index of the first such function, shape (..., I); and the order-th derivatives of
+            the functions cell, …, cell + degree, shape (..., I, degree + 1).
+        """
+        self._check(grid)
+        uniform = grid.shape[1] == _UNIFORM
+        cell, u, beyond, width = (self._place if uniform else self._place_free)(x, grid)
+        powers = torch.stack(_powers(u, self.degree), dim=-1)
+
+        def derivative(n: int) -> Tensor:
+            if uniform:
+                return powers @ _uniform_pieces(self.degree, n, x.dtype, x.device)
+            pieces = _differentiate(polynomial_pieces(self.knots(grid), self.degree), n)
+            inputs = torch.arange(grid.shape[0], device=grid.device)
+            return (powers.unsqueeze(-2) @ pieces[inputs, cell]).squeeze(-2)
+
+        beyond = beyond.unsqueeze(-1)
+        if order == 0:
+            return cell, derivative(0) + beyond * derivative(1)
+        scaled = derivative(order) / width.unsqueeze(-1) ** order
+        return cell, scaled if order == 1 else vanish_beyond(scaled, beyond)
+
+    def values(self, x: Tensor, grid: Tensor, order: int = 0) -> Tensor:
+        """Values of all functions anywhere, most of them zero; shape (..., I, M). See `Basis.values`."""
+        cell, local = self.local(x, grid, order)
+        columns = cell.unsqueeze(-1) + torch.arange(self.degree + 1, device=x.device)
+        return local.new_zeros((*local.shape[:-1], self.size)).scatter(-1, columns, local)
+
+    def breakpoints(self, grid: Tensor) -> Tensor:
+        """The ends of the cells, shape (I, grid + 1)."""
+        self._check(grid)
+        if grid.shape[1] != _UNIFORM:
+            return grid
+        steps = torch.arange(self.grid + 1, dtype=grid.dtype, device=grid.device) / self.grid
+        return torch.lerp(grid[:, :1], grid[:, 1:], steps)
+
+    def knots(self, grid: Tensor) -> Tensor:
+        """The breakpoints with `degree` further knots on each side, shape (I, grid + 1 + 2·degree)."""
+        points = self.breakpoints(grid)
+        steps = torch.arange(1, self.degree + 1, dtype=grid.dtype, device=grid.device)
+        before = points[:, :1] - (points[:, 1:2] - points[:, :1]) * steps.flip(0)
+        after = points[:, -1:] + (points[:, -1:] - points[:, -2:-1]) * steps
+        return torch.cat([before, points, after], dim=1)
+
+    def with_grid(self, grid: int) -> BSpline:
+        """The same degree on another number of intervals."""
+        return replace(self, grid=grid)
+
+    def with_degree(self, degree: int) -> BSpline:
+        """Another degree on the same intervals."""
+        return replace(self, degree=degree)
+
+    def refined_grid(self, grid: Tensor, finer: Basis) -> Tensor:
+        """Each cell of free knots cut into equal parts; uniform grids are given by their ends already.
+
+        Raises:
+            OptionError: the finer grid is not a multiple of this one.
+        """
+        if not isinstance(finer, BSpline) or finer.grid == self.grid or grid.shape[1] == _UNIFORM:
+            return grid
+        parts, rest = divmod(finer.grid, self.grid)
+        if rest:
+            raise OptionError(f"free knots are refined by whole multiples of {self.grid}, got grid={finer.grid}")
+        steps = torch.arange(parts, dtype=grid.dtype, device=grid.device) / parts
+        inner = grid[:, :-1, None] + grid.diff(dim=1)[:, :, None] * steps
+        return torch.cat([inner.flatten(1), grid[:, -1:]], dim=1)
+
+    def transfer(self, grid: Tensor, target: Basis, target_grid: Tensor) -> Tensor:
+        """Exact knot insertion where the target's knots contain this basis's, else the L2 projection."""
+        if isinstance(target, BSpline) and target.degree == self.degree:
+            coarse, fine = self.breakpoints(grid), target.breakpoints(target_grid)
+            if _contains(fine, coarse):
+                return insertion_matrix(self.knots(grid), target.knots(target_grid), self.degree)
+        return projection(self, grid, target, target_grid)
+
+    def _place(self, x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Cell, local coordinate in [0, 1], distance beyond the domain in cells, and cell width; equal cells."""
+        low = grid[:, 0]
+        width = (grid[:, 1] - low) / self.grid
+        position = (x - low) / width
+        nearest = position.clamp(0, self.grid)
+        cell = nearest.long().clamp(0, self.grid - 1)  # both bounds: NaN becomes an arbitrary integer
+        return cell, nearest - cell, position - nearest, width
+
+    def _place_free(self, x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same for free knots: the cell is the last of positive width that starts at or before x."""
+        nearest = torch.minimum(torch.maximum(x, grid[:, 0]), grid[:, -1])
+        columns = nearest.movedim(-1, 0).reshape(grid.shape[0], -1).contiguous()
+        cell = torch.searchsorted(grid.contiguous(), columns, right=True) - 1
+        last = (grid < grid[:, -1:]).sum(dim=1, keepdim=True) - 1  # at the upper end step back over empty cells
+        cell = torch.minimum(cell.clamp(min=0), last).reshape(nearest.movedim(-1, 0).shape).movedim(0, -1)
+        inputs = torch.arange(grid.shape[0], device=grid.device)
+        start, width = grid[inputs, cell], grid.diff(dim=1)[inputs, cell]
+        return cell, (nearest - start) / width, (x - nearest) / width, width
+
+    def _check(self, grid: Tensor) -> None:
+        if grid.shape[1] not in (_UNIFORM, self.grid + 1):
+            raise DomainError(
+                f"{self} needs a grid of 2 ends or {self.grid + 1} breakpoints per input, got {grid.shape[1]} points"
+            )
+
+
+def polynomial_pieces(knots: Tensor, degree: int) -> Tensor:
+    """B-splines as polynomials of the local coordinate, by the Cox–de Boor recursion on coefficients.
+
+    Args:
+        knots: non-decreasing knots, shape (I, K + 2·degree) with K breakpoints in the middle.
+        degree: polynomial degree.
+
+    Returns:
+        Matrices of shape (I, K − 1, degree + 1, degree + 1): row p, column r of cell k holds the coefficient of u^p in
+        the r-th function that differs from zero there. Cells of no width hold finite numbers that are never used.
+    """
+    cells = knots.shape[1] - 1 - 2 * degree
+    start = knots[:, degree : degree + cells]
+    width = knots[:, degree + 1 : degree + 1 + cells] - start
+    # pieces[r] is the polynomial of the r-th function of the present degree: a list over powers of u.
+    pieces = [[torch.ones_like(start)]]
+    for p in range(1, degree + 1):
+        raised = [[torch.zeros_like(start) for _ in range(p + 1)] for _ in range(p + 1)]
+        for r, piece in enumerate(pieces):
+            # This function starts at `left` and ends at `right`; it feeds its two neighbours of degree p.
+            left = knots[:, degree - p + 1 + r : degree - p + 1 + r + cells]
+            right = knots[:, degree + 1 + r : degree + 1 + r + cells]
+            span = right - left
+            inverse = torch.where(span > 0, 1 / torch.where(span > 0, span, 1.0), 0.0)
+            constant, slope = (start - left) * inverse, width * inverse
+            for power, coefficient in enumerate(piece):
+                raised[r + 1][power] += coefficient * constant
+                raised[r + 1][power + 1] += coefficient * slope
+                raised[r][power] += coefficient * (right - start) * inverse
+                raised[r][power + 1] -= coefficient * slope
+        pieces = raised
+    return torch.stack([torch.stack(piece, dim=-1) for piece in pieces], dim=-1)
+
+
+@lru_cache(maxsize=256)
+def _uniform_pieces(degree: int, order: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The one matrix, shape (degree + 1, degree + 1), that serves every cell of a uniform grid."""
+    knots = torch.arange(2 * degree + 2, dtype=torch.float64).unsqueeze(0)
+    pieces = _differentiate(polynomial_pieces(knots, degree)[0, 0], order)
+    return pieces.to(dtype=dtype, device=device)
+
+
+def _differentiate(pieces: Tensor, order: int) -> Tensor:
+    """The order-th derivative by u of polynomials given by columns of coefficients."""
+    for _ in range(order):
+        factors = torch.arange(1, pieces.shape[-2], dtype=pieces.dtype, device=pieces.device).unsqueeze(-1)
+        lowered = factors * pieces[..., 1:, :]
+        pieces = torch.cat([lowered, torch.zeros_like(pieces[..., :1, :])], dim=-2)
+    return pieces
+
+
+def _powers(u: Tensor, degree: int) -> list[Tensor]:
+    powers = [torch.ones_like(u), u]
+    for _ in range(degree - 1):
+        powers.append(powers[-1] * u)
+    return powers
+
+
+def _contains(fine: Tensor, coarse: Tensor) -> bool:
+    """Whether every coarse breakpoint is a fine one too, up to rounding, between the same ends."""
+    scale = (coarse[:, -1:] - coarse[:, :1]) * (8 * torch.finfo(coarse.dtype).eps)
+    if fine.shape[1] < coarse.shape[1]:
+        return False
+    nearest = (coarse.unsqueeze(2) - fine.unsqueeze(1)).abs().amin(dim=2)
+    same_ends = (fine[:, [0, -1]] - coarse[:, [0, -1]]).abs() <= scale
+    return bool((nearest <= scale).all() and same_ends.all())
+
+
+def insertion_matrix(coarse: Tensor, fine: Tensor, degree: int) -> Tensor:
+    """Knot insertion by the Oslo algorithm: the same splines on finer knots.
+
+    Args:
+        coarse: knots with `degree` further ones on each side, shape (I, K).
+        fine: knots that contain the coarse ones within the domain, shape (I, K').
+        degree: polynomial degree.
+
+    Returns:
+        Matrix of shape (I, K' − degree − 1, K − degree − 1) from coarse to fine coefficients.
+
+    Source: Cohen, Lyche and Riesenfeld, Discrete B-splines and subdivision techniques (1980).
+    """
+    count = fine.shape[1] - degree - 1
+    low, high = coarse[:, degree : degree + 1], coarse[:, -degree - 1 : -degree]
+    # The blossom of the cell in which a fine function starts; functions that start outside use the end cells.
+    # Half a cell's tolerance keeps a start that is a knot up to rounding in the cell to its right.
+    width = (high - low) / (fine.shape[1] - 2 * degree - 1)
+    starts = (fine[:, :count] + width * 1e-6).clamp(low, high - width * 1e-6).unsqueeze(2)
+    weights = ((coarse[:, None, :-1] <= starts) & (starts < coarse[:, None, 1:])).to(coarse.dtype)
+    for p in range(1, degree + 1):
+        at = fine[:, p : p + count].unsqueeze(2)
+        left, right = coarse[:, None, : -1 - p], coarse[:, None, 1 + p :]
+        rising = _ratio(at - left, coarse[:, None, p:-1] - left)
+        falling = _ratio(right - at, right - coarse[:, None, 1 : coarse.shape[1] - p])
+        weights = rising * weights[:, :, :-1] + falling * weights[:, :, 1:]
+    return weights
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Quotient with 0 where the knots coincide, the convention of B-splines."""
+    return torch.where(denominator > 0, numerator / torch.where(denominator > 0, denominator, 1.0), 0.0)

@@ -1,0 +1,88 @@
+"""The three contractions that everything is made of, differentiable to any order.
+
+With φ_io(x) = Σ_m c[i,m,o] B_m(x), n the derivative order and v an optional weight per sample and input:
+
+    apply                   y[b,o]   = Σ_i v[b,i] φ_io⁽ⁿ⁾(x[b,i])
+    pullback                u[b,i]   = Σ_o g[b,o] φ_io⁽ⁿ⁾(x[b,i])
+    coefficient_gradient    C[i,m,o] = Σ_b v[b,i] g[b,o] B_m⁽ⁿ⁾(x[b,i])
+
+Each takes x (B, I), grid (I, K) and a `Basis`, and runs on the first backend of `dispatch` that can serve it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgewise.basis import Basis, basis_key
+from edgewise.kernels import functions, operators
+
+__all__ = ["apply", "coefficient_gradient", "pullback"]
+
+
+def apply(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, *, order: int = 0, v: Tensor | None = None) -> Tensor:
+    """Sums of edge functions, or of their derivatives, over the inputs.
+
+    Args:
+        basis: the function family.
+        grid: places the functions, shape (I, K).
+        x: inputs, shape (B, I).
+        c: coefficients, shape (I, M, O).
+        order: derivative order n, 0 or more.
+        v: optional weights, shape (B, I).
+
+    Returns:
+        y of shape (B, O).
+
+    Example:
+        >>> import torch
+        >>> from edgewise import kernels
+        >>> from edgewise.basis import Chebyshev
+        >>> ends, x = torch.tensor([[-1.0, 1.0]]), torch.tensor([[0.5]])
+        >>> c = torch.tensor([[[0.0], [0.0], [1.0]]])
+        >>> kernels.apply(Chebyshev(degree=2), ends, x, c)
+        tensor([[-0.5000]])
+    """
+    if torch.compiler.is_compiling():
+        return operators.CONTRACTIONS.apply(x, c, v, grid, basis_key(basis), order)
+    return functions.CONTRACTIONS.apply(x, c, v, grid, basis, order)
+
+
+def pullback(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, g: Tensor, *, order: int = 0) -> Tensor:
+    """Weighted sums of edge functions, or of their derivatives, over the outputs.
+
+    Args:
+        basis: the function family.
+        grid: places the functions, shape (I, K).
+        x: inputs, shape (B, I).
+        c: coefficients, shape (I, M, O).
+        g: weights of the outputs, shape (B, O).
+        order: derivative order n, 0 or more.
+
+    Returns:
+        u of shape (B, I).
+    """
+    if torch.compiler.is_compiling():
+        return operators.CONTRACTIONS.pullback(x, c, g, grid, basis_key(basis), order)
+    return functions.CONTRACTIONS.pullback(x, c, g, grid, basis, order)
+
+
+def coefficient_gradient(
+    basis: Basis, grid: Tensor, x: Tensor, g: Tensor, *, order: int = 0, v: Tensor | None = None
+) -> Tensor:
+    """Weighted sums of basis functions, or of their derivatives, over the samples.
+
+    Args:
+        basis: the function family.
+        grid: places the functions, shape (I, K).
+        x: inputs, shape (B, I).
+        g: weights of the outputs, shape (B, O).
+        order: derivative order n, 0 or more.
+        v: optional weights, shape (B, I).
+
+    Returns:
+        C of shape (I, M, O).
+    """
+    if torch.compiler.is_compiling():
+        return operators.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis_key(basis), order)
+    return functions.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis, order)

@@ -1,0 +1,58 @@
+"""The contractions as autograd functions: the eager path, with backward, forward-mode and vmap rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgewise.kernels import rules
+from edgewise.kernels.dispatch import select
+
+
+def _function(
+    operation: str,
+    gradients: Callable[..., tuple[Any, ...]],
+    tangent: Callable[..., Tensor],
+    shares_coefficients: bool,
+) -> type[torch.autograd.Function]:
+    """An autograd function for one contraction from its rules."""
+
+    class Contraction(torch.autograd.Function):
+        @staticmethod
+        def forward(*inputs: Any) -> Tensor:
+            x, _, _, _, basis, order = inputs
+            return getattr(select(basis, x, order), operation)(*inputs)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+            del output
+            ctx.save_for_backward(*inputs[:4])
+            ctx.save_for_forward(*inputs[:4])
+            ctx.rest = inputs[4:]
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+            return gradients(CONTRACTIONS, (*ctx.saved_tensors, *ctx.rest), ctx.needs_input_grad, grads[0])
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Tensor:
+            return tangent(CONTRACTIONS, (*ctx.saved_tensors, *ctx.rest), tangents[:3])
+
+        @staticmethod
+        def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
+            return rules.vectorise(Contraction.apply, shares_coefficients, info.batch_size, in_dims, inputs)
+
+    Contraction.__name__ = Contraction.__qualname__ = operation
+    return Contraction
+
+
+_Apply = _function("apply", rules.apply_gradients, rules.apply_tangent, True)
+_Pullback = _function("pullback", rules.pullback_gradients, rules.pullback_tangent, True)
+_CoefficientGradient = _function(
+    "coefficient_gradient", rules.coefficient_gradients, rules.coefficient_tangent, False
+)
+
+CONTRACTIONS = rules.Contractions(_Apply.apply, _Pullback.apply, _CoefficientGradient.apply)

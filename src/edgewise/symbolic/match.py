@@ -1,0 +1,378 @@
+"""Naming one curve: the fit of y ≈ c·f(a·x + b) + d for a given function f, and which f to prefer.
+
+A fit scans many a and b on some hundreds of points, then runs Levenberg–Marquardt from the best of them, with c and d in
+closed form at each step. All of this happens in standard units, so that the units of x and y do not matter.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import sympy
+import torch
+from torch import Tensor
+
+from edgewise.primitives import Primitive
+from edgewise.primitives import primitives as all_primitives
+from edgewise.symbolic.charts import Starts, joined, knots, starts
+from edgewise.symbolic.curve import EPS, Sample
+from edgewise.symbolic.variable_projection import levenberg_marquardt, scan
+
+_REFINED = 6  # local minima of the scan that are improved on the same points
+_SECTIONS = 8  # sections of the range whose best starting points are improved, too
+_POLISHED = 2  # of them, how many are improved on the whole curve
+_BLOCK = 2**17  # numbers per temporary of the last improvement
+_STEPS = 12  # the number of steps of the first improvement
+_EDGE = 1e-4  # distance from the edge of a domain below which the edge itself is tried
+_NEGLIGIBLE = 1e-11  # relative error that a rounder parameter may cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A curve y ≈ c·f(a·x + b) + d, in the units of x and y.
+
+    Attributes:
+        primitive: the function f.
+        a: the scale of the argument.
+        b: the shift of the argument.
+        c: the scale of the value.
+        d: the shift of the value.
+        r2: the weighted share of y's variance that the curve explains, at most 1; 1 where y is constant.
+        rmse: the weighted root mean square error, in the units of y.
+        bits: the score of `rank_matches`, less for a better match.
+
+    Example:
+        >>> from edgewise.primitives import get_primitive
+        >>> x = torch.linspace(-1.0, 2.0, 50, dtype=torch.float64)
+        >>> match = match_primitive(x, 3.0 * torch.exp(2.0 * x) - 1.0, get_primitive("exp"))
+        >>> [round(value, 9) for value in (match.a, match.b, match.c, match.d)]
+        [2.0, 0.0, 3.0, -1.0]
+        >>> match(torch.zeros(1, dtype=torch.float64)).round(decimals=9)
+        tensor([2.], dtype=torch.float64)
+    """
+
+    primitive: Primitive
+    a: float
+    b: float
+    c: float
+    d: float
+    r2: float
+    rmse: float
+    bits: float
+
+    @property
+    def complexity(self) -> int:
+        """The complexity of f."""
+        return self.primitive.complexity
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The values of the curve.
+
+        Args:
+            x: inputs of any shape and floating dtype.
+
+        Returns:
+            c·f(a·x + b) + d, of the same shape and dtype; NaN where the argument is outside of f's domain.
+        """
+        return self.c * self.primitive.function(self.a * x + self.b) + self.d
+
+    def expression(self, symbol: sympy.Expr) -> sympy.Expr:
+        """The curve as a SymPy expression.
+
+        Args:
+            symbol: the expression of x.
+
+        Returns:
+            c·f(a·x + b) + d, with the parameters as they are, except that 0, 1 and −1 are exact integers.
+        """
+        a, b, c, d = (_number(value) for value in (self.a, self.b, self.c, self.d))
+        return c * self.primitive.expression(a * symbol + b) + d
+
+
+def match_primitive(x: Tensor, y: Tensor, primitive: Primitive, weights: Tensor | None = None) -> Match | None:
+    """Fit y ≈ c·f(a·x + b) + d to a curve.
+
+    Singular points of f are kept out of the range of x. Where several parameters give the same curve, the canonical ones
+    are returned (see `Redundancy.canonical`).
+
+    Args:
+        x: inputs, shape (N,), float64, in any order and unit; may repeat.
+        y: outputs, shape (N,), float64.
+        primitive: the function f.
+        weights: how much each point counts, shape (N,), none negative; the same for all if None.
+
+    Returns:
+        The best fit found, or None where f cannot serve: it is not finite, or is constant, on the range of x, whatever a
+        and b. Of a curve whose x or y is constant, c is 0.
+
+    Raises:
+        ShapeError: x, y and weights are not vectors of one length of 1 or more.
+        PrecisionError: one of them is not float64.
+        DataError: one of them has NaN or infinite values, or the weights are negative or all 0.
+
+    Example:
+        >>> from edgewise.primitives import get_primitive
+        >>> x = torch.linspace(-3.0, 3.0, 200, dtype=torch.float64)
+        >>> match = match_primitive(x, 0.3 * torch.sin(7.0 * x - 1.0) + 2.0, get_primitive("sin"))
+        >>> [round(value, 9) for value in (match.a, match.b, match.c, match.d)]
+        [7.0, -1.0, 0.3, 2.0]
+
+    Source: variable projection, Golub and Pereyra (1973); the affine form is that of Liu et al., "KAN: Kolmogorov–Arnold
+        Networks" (2024), section 2.5.1.
+    """
+    with torch.no_grad():
+        return next(iter(_fit(Sample.of(x, y, weights), [primitive])), None)
+
+
+def rank_matches(
+    x: Tensor, y: Tensor, primitives: Sequence[Primitive] | None = None, weights: Tensor | None = None
+) -> list[Match]:
+    """Fit many primitives to a curve and order them by description length, best first.
+
+    The score, in bits, is log₂(rmse / standard deviation of y) + complexity of f + number of free constants. One more
+    constant or unit of complexity has to halve the error to pay. The relative error is floored at 2⁻³⁰, or at what the
+    rounding of x and y leaves of it if that is more: below, all fits are exact, and the simplest is the first. A constant
+    that is redundant for f is not free, and neither is a shift b of less than the relative error.
+
+    Args:
+        x: inputs, shape (N,), float64, in any order and unit; may repeat.
+        y: outputs, shape (N,), float64.
+        primitives: the functions to try; all registered ones if None.
+        weights: how much each point counts, shape (N,), none negative; the same for all if None.
+
+    Returns:
+        One match per primitive that can serve.
+
+    Raises:
+        ShapeError: x, y and weights are not vectors of one length of 1 or more.
+        PrecisionError: one of them is not float64.
+        DataError: one of them has NaN or infinite values, or the weights are negative or all 0.
+
+    Example:
+        >>> x = torch.linspace(0.5, 4.0, 200, dtype=torch.float64)
+        >>> [match.primitive.name for match in rank_matches(x, 5.0 / (x + 1.0) ** 2)][:2]
+        ['1/x^2', '1/x^3']
+    """
+    with torch.no_grad():
+        sample = Sample.of(x, y, weights)
+        chosen = all_primitives() if primitives is None else primitives
+        found = _fit(sample, chosen)
+    # Twins such as sin and cos differ in the last digits of their scores: rounded, they keep the registry's order.
+    return sorted(found, key=lambda match: round(match.bits, 6))
+
+
+def _fit(sample: Sample, primitives: Sequence[Primitive]) -> list[Match]:
+    """The best match of each primitive that can serve."""
+    if sample.degenerate:
+        flats = [_degenerate(sample, primitive) for primitive in primitives]
+        return [flat for flat in flats if flat is not None]
+    found = _search(sample, primitives)
+    matches = []
+    for place, primitive in enumerate(primitives):
+        if primitive.redundant.amplitude:
+            matches.append(_flat(sample, primitive, 1.0, 0.0))
+        elif place in found:
+            matches.append(_finished(sample, primitive, found[place]))
+    return [match for match in matches if match is not None]
+
+
+def _degenerate(sample: Sample, primitive: Primitive) -> Match | None:
+    """The match of a curve without a shape."""
+    every = joined([grid.flattened() for grid in starts(primitive, 0, sample.thin.tau[0], sample.distinct)])
+    places = chain([(1.0, 0.0)], _places(sample, primitive, every))
+    return next((flat for a, b in places if (flat := _flat(sample, primitive, a, b)) is not None), None)
+
+
+def _finished(sample: Sample, primitive: Primitive, best: Starts) -> Match | None:
+    """The match at a point in coordinates, with the roundest parameters that do as well."""
+    fits = [fit for a, b in _settled(sample, primitive, best) if (fit := _project(sample, primitive, a, b)) is not None]
+    enough = min((fit.rmse for fit in fits), default=0.0) * (1.0 + _NEGLIGIBLE) + _NEGLIGIBLE * sample.spread
+    return next((fit for fit in fits if fit.rmse <= enough), None)
+
+
+def _search(sample: Sample, primitives: Sequence[Primitive]) -> dict[int, Starts]:
+    """The best point in coordinates of each primitive, by its place; without those that are nowhere of use."""
+    scanned = [_scanned(sample, primitive, place) for place, primitive in enumerate(primitives)]
+    usable = [chosen for chosen in scanned if chosen is not None]
+    if not usable:
+        return {}
+    refined, loss = levenberg_marquardt(primitives, sample.thin, joined(usable), iterations=_STEPS)
+    refined = joined([refined[rows] for rows in _leading(refined.owner, loss, _POLISHED)])
+    # All primitives share each step, since it is the number of operations that costs; but not beyond the cache.
+    most = max(1, _BLOCK // len(sample.x))
+    found = {}
+    for rows in torch.arange(len(refined.owner)).split(most):
+        polished, loss = levenberg_marquardt(primitives, sample.curve, refined[rows])
+        for row, value in enumerate(loss.tolist()):
+            owner = int(polished.owner[row])
+            if value < math.inf and (owner not in found or value < found[owner][0]):
+                found[owner] = (value, polished[torch.tensor([row])])
+    return {owner: best for owner, (_, best) in found.items()}
+
+
+def _leading(owner: Tensor, loss: Tensor, count: int) -> list[Tensor]:
+    """For each owner, in order, the rows of its `count` least losses."""
+    groups = [(owner == place).nonzero().squeeze(1) for place in owner.unique_consecutive().tolist()]
+    return [rows[loss[rows].argsort()[:count]] for rows in groups]
+
+
+def _scanned(sample: Sample, primitive: Primitive, place: int) -> Starts | None:
+    """The most promising starting points, or None where f is nowhere finite and of some shape."""
+    if primitive.redundant.amplitude:
+        return None
+    found, losses = [], []
+    for grid in starts(primitive, place, sample.thin.tau[0], sample.distinct):
+        loss = scan(primitive, sample.thin, grid.flattened()).view(grid.theta.shape[:2])
+        rows = _promising(loss)
+        found.append(grid.flattened()[rows])
+        losses.append(loss.flatten()[rows])
+    loss = torch.cat(losses)
+    if len(loss) == 0:
+        return None
+    chosen = joined(found)[loss.argsort()[: _REFINED + _SECTIONS]]
+    return _zoomed(sample, primitive, chosen) if primitive.kinks and sample.thin is not sample.curve else chosen
+
+
+def _promising(loss: Tensor) -> Tensor:
+    """The flat positions of the best starting points in a grid of losses (G, P).
+
+    These are the local minima, the cells no worse than those around them, and the best of each section of members. Local
+    minima alone are not enough: where sinh is nearly an exponential, all of them lead to one.
+    """
+    framed = torch.nn.functional.pad(loss, (1, 1, 1, 1), value=math.inf)
+    around = torch.nn.functional.max_pool2d(-framed[None], 3, stride=1).squeeze(0).neg()
+    minima = ((loss <= around) & (loss < math.inf)).flatten().nonzero().squeeze(1)
+    minima = minima[loss.flatten()[minima].argsort()[:_REFINED]]
+    if loss.shape[1] <= _SECTIONS:
+        return minima
+    least, group = loss.min(dim=0)
+    members = torch.arange(loss.shape[1])
+    best = torch.stack([part[least[part].argmin()] for part in members.tensor_split(_SECTIONS)])
+    best = best[least[best] < math.inf]
+    return torch.cat((minima, group[best] * loss.shape[1] + best)).unique()
+
+
+def _zoomed(sample: Sample, primitive: Primitive, chosen: Starts) -> Starts:
+    """The best place of a kink on the whole curve near the best on the thinned one; where it is not one, no change."""
+    _, linear, _, span, *_ = chosen.table[0].tolist()
+    if not (linear and span):
+        return chosen
+    tau = sample.curve.tau[0]
+    places = torch.cat([kink - knots(tau) for kink in primitive.kinks]).unique()
+    centre = int(torch.searchsorted(places, chosen.theta[0, 0]))
+    reach = 4 * math.ceil(len(places) / len(sample.thin.z))
+    best = chosen[torch.zeros(1, dtype=torch.long)]
+    while True:
+        low, high = max(0, centre - reach), min(len(places) - 1, centre + reach)
+        ranks = torch.linspace(low, high, 65, dtype=torch.float64).round().long().unique()
+        theta = torch.stack((places[ranks], torch.zeros(len(ranks), dtype=places.dtype)), dim=1)
+        tried = best[torch.zeros(len(ranks), dtype=torch.long)].moved(theta)
+        centre_row = scan(primitive, sample.curve, tried).argmin()
+        if high - low < len(ranks):
+            return tried[centre_row[None]]
+        centre, reach = int(ranks[centre_row]), math.ceil(reach / 16)
+
+
+def _places(sample: Sample, primitive: Primitive, points: Starts) -> Iterator[tuple[float, float]]:
+    """The canonical a and b of points in coordinates."""
+    p, s = points.line()
+    high = sample.low + sample.extent
+    for near, slope, reverse in zip(p.tolist(), s.tolist(), points.reverse.tolist(), strict=True):
+        # u = near + slope·(x − low)/extent, or near + slope·(high − x)/extent
+        end, slope_of_x = (high, -slope) if reverse else (sample.low, slope)
+        if primitive.redundant.scaling is not None:
+            direction = math.copysign(1.0, slope_of_x)
+            a, b = direction, near * sample.extent / abs(slope) - direction * end
+        else:
+            a = slope_of_x / sample.extent
+            b = near - a * end
+        yield primitive.redundant.canonical(a, b, 1.0, 0.0)[:2]
+        yield a, b
+
+
+def _settled(sample: Sample, primitive: Primitive, best: Starts) -> Iterator[tuple[float, float]]:
+    """Candidates for the final a and b, the roundest first: at the edge of the domain, with b = 0, as found."""
+    theta = best.theta
+    _, _, gap, _, _, _, shrink, _ = best.table[0].tolist()
+    if gap:
+        edges = torch.tensor([[True, True], [True, False], [False, True]] if shrink else [[True, False]])
+        edges = edges[((theta < math.log(_EDGE)) | ~edges).all(1)]
+        theta = torch.cat((torch.where(edges, -math.inf, theta), theta))
+    points = best[torch.zeros(len(theta), dtype=torch.long)].moved(theta)
+    largest = float(sample.x.abs().max())
+    for a, b in _places(sample, primitive, points):
+        if 0.0 < abs(b) <= _NEGLIGIBLE * abs(a) * largest:
+            yield a, 0.0
+        if primitive.redundant.scaling is not None:
+            # f is singular or has a kink where its argument is 0; if that is at a point of the curve, then exactly so.
+            nearest = float(sample.x[(a * sample.x + b).abs().argmin()])
+            if abs(a * nearest + b) <= 8.0 * EPS * largest:
+                yield a, -a * nearest
+        yield _inside(sample, primitive, a, b)
+
+
+def _inside(sample: Sample, primitive: Primitive, a: float, b: float) -> tuple[float, float]:
+    """a and b, moved by their rounding errors where these put the argument outside of the domain."""
+    low, high = primitive.domain
+    ends = a * torch.stack((sample.x[0], sample.x[-1])) + b
+    least, most = float(ends.min()), float(ends.max())
+    slack = 8.0 * EPS * max(abs(least), abs(most), abs(b))
+    if least < low <= least + slack and most > high >= most - slack:
+        return a * (1.0 - slack), b
+    if least < low <= least + slack:
+        return a, b + 2.0 * (low - least)
+    if most > high >= most - slack:
+        return a, b - 2.0 * (most - high)
+    return a, b
+
+
+def _project(sample: Sample, primitive: Primitive, a: float, b: float) -> Match | None:
+    """The match with these a and b and the best c and d for them."""
+    values = primitive.function(a * sample.x + b)
+    if not bool(values.isfinite().all()):
+        return None
+    weights, size = sample.curve.weights, float(values.abs().max()) or 1.0
+    shape = values / size
+    mean = float(shape @ weights)
+    power = float((shape - mean).square() @ weights)
+    if power == 0.0:
+        return None
+    c = float((shape - mean) * weights @ sample.curve.z) / power * sample.spread / size
+    d = sample.mean - c * size * mean
+    if not (math.isfinite(c) and math.isfinite(d)):
+        return None
+    return _scored(sample, primitive, (a, b, c, d), sample.rmse(c * values + d))
+
+
+def _flat(sample: Sample, primitive: Primitive, a: float, b: float) -> Match | None:
+    """The match with c = 0."""
+    if not bool(primitive.function(a * sample.x + b).isfinite().all()):
+        return None
+    c, d = 0.0, sample.mean
+    return _scored(sample, primitive, (a, b, c, d), sample.rmse(torch.full_like(sample.y, d)))
+
+
+def _scored(
+    sample: Sample, primitive: Primitive, parameters: tuple[float, float, float, float], rmse: float
+) -> Match:
+    """The match with its measures."""
+    a, b, c, d = parameters
+    relative = rmse / sample.spread if sample.spread > 0.0 else 0.0
+    counted = max(relative, sample.floor())
+    redundant = primitive.redundant
+    unshifted = redundant.shifting is None and abs(b) <= 0.5 * counted * abs(a) * sample.extent
+    return Match(
+        primitive=primitive,
+        a=a,
+        b=b,
+        c=c,
+        d=d,
+        r2=1.0 - relative**2,
+        rmse=rmse,
+        bits=math.log2(counted) + primitive.complexity + redundant.constants - unshifted,
+    )
+
+
+def _number(value: float) -> sympy.Expr:
+    return sympy.Integer(int(value)) if value in {0.0, 1.0, -1.0} else sympy.Float(value)

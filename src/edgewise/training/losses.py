@@ -1,0 +1,126 @@
+"""Losses of a network's outputs, with the curvature that Gauss–Newton methods need.
+
+A loss is a mean over samples. Besides its value it gives, per sample, a factor L (O, R) and rows ρ (R,) such that its
+gradient by the outputs is L·ρ and its generalised Gauss–Newton curvature L·Lᵀ. So least squares and cross-entropy look
+alike to a solver.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from edgewise.errors import OptionError, ShapeError
+
+_SMALLEST_PROBABILITY = 1e-12
+
+
+class Loss(Protocol):
+    """What training needs of a loss on outputs."""
+
+    def check(self, target: Tensor, outputs: int) -> Tensor:
+        """The targets in the shape that `value` takes, or an error that says what is wrong."""
+        ...
+
+    def value(self, output: Tensor, target: Tensor) -> Tensor:
+        """The mean loss, 0-d, differentiable."""
+        ...
+
+    def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors (N, O, R) and rows (N, R): gradient and curvature of N times the mean loss, sample by sample."""
+        ...
+
+
+class MeanSquaredError:
+    """Mean over samples and outputs of the squared error."""
+
+    def check(self, target: Tensor, outputs: int) -> Tensor:
+        """Targets of shape (N, outputs).
+
+        Raises:
+            ShapeError: the targets are class labels or have another number of columns.
+        """
+        if not target.is_floating_point():
+            raise ShapeError("got class labels as targets of the mse; use loss='cross_entropy' or floating-point targets")
+        if target.dim() != len("no") or target.shape[1] != outputs:
+            raise ShapeError(f"the model has {outputs} outputs, got targets of shape {tuple(target.shape)}")
+        return target
+
+    def value(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.value`."""
+        return torch.nn.functional.mse_loss(output, target)
+
+    def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Loss.rows`: L is a multiple of the identity."""
+        outputs = output.shape[1]
+        scale = math.sqrt(2 / outputs)
+        factor = scale * torch.eye(outputs, dtype=output.dtype, device=output.device)
+        return factor.expand(output.shape[0], outputs, outputs), scale * (output - target)
+
+
+class CrossEntropy:
+    """Mean over samples of the negative log-likelihood of the class, the outputs being logits.
+
+    Source of the curvature: Schraudolph, Fast curvature matrix-vector products (2002).
+    """
+
+    def check(self, target: Tensor, outputs: int) -> Tensor:
+        """Labels of shape (N,), integers from 0 to outputs − 1; a column of whole numbers is taken as such.
+
+        Raises:
+            ShapeError: the targets are no labels.
+            OptionError: a label is out of range.
+        """
+        labels = target.squeeze(1) if target.dim() == len("no") and target.shape[1] == 1 else target
+        if labels.dim() != 1 or bool((labels != labels.long()).any()):
+            raise ShapeError(
+                f"cross_entropy takes class labels of shape (N,), whole numbers, got {target.dtype} of shape "
+                f"{tuple(target.shape)}"
+            )
+        labels = labels.long()
+        if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= outputs):
+            raise OptionError(
+                f"the model has {outputs} outputs, so labels are 0 to {outputs - 1}; got {int(labels.min())} to "
+                f"{int(labels.max())}"
+            )
+        return labels
+
+    def value(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.value`."""
+        return torch.nn.functional.cross_entropy(output, target)
+
+    def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Loss.rows`: L = diag(√p) − p·√pᵀ, so that L·Lᵀ = diag(p) − p·pᵀ."""
+        p = output.softmax(dim=1).clamp_min(_SMALLEST_PROBABILITY)
+        root = p.sqrt()
+        factor = torch.diag_embed(root) - p.unsqueeze(2) * root.unsqueeze(1)
+        expected = torch.nn.functional.one_hot(target, output.shape[1]).to(p.dtype)
+        return factor, (p - expected) / root
+
+
+_NAMED: dict[str, Loss] = {"mse": MeanSquaredError(), "cross_entropy": CrossEntropy()}
+
+ModelLoss = Callable[[Any, Any], Tensor]
+
+
+def find_loss(loss: str | Loss | ModelLoss) -> Loss | ModelLoss:
+    """The loss that an option names.
+
+    Args:
+        loss: "mse", "cross_entropy", a `Loss`, or a callable of (model, batch).
+
+    Returns:
+        The loss.
+
+    Raises:
+        OptionError: the name is unknown.
+    """
+    if not isinstance(loss, str):
+        return loss
+    if loss not in _NAMED:
+        raise OptionError(f"unknown loss {loss!r}; use {', '.join(map(repr, _NAMED))} or a callable of (model, batch)")
+    return _NAMED[loss]

@@ -1,0 +1,191 @@
+"""What a solver minimises: a loss on data plus a penalty, as a function of a network's free parameters."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.errors import OptionError
+from edgewise.network import Network
+from edgewise.training.gauss_newton import (
+    Linearisation,
+    accumulate,
+    block_slices,
+    gather_gradients,
+    get_parameters,
+    set_parameters,
+)
+from edgewise.training.losses import Loss, ModelLoss
+from edgewise.training.penalties import Penalty
+
+_ROWS_AT_A_TIME = 256
+
+
+class Objective(abc.ABC):
+    """A loss on data plus a penalty.
+
+    Args:
+        model: the network whose parameters are trained.
+        x: inputs, shape (N, I).
+        penalty: what is added to the loss, or None.
+    """
+
+    def __init__(self, model: Network, x: Tensor, penalty: Penalty | None) -> None:
+        self.model = model
+        self.x = x
+        self.penalty = penalty
+
+    @abc.abstractmethod
+    def loss(self) -> Tensor:
+        """The loss alone, 0-d, differentiable."""
+
+    @abc.abstractmethod
+    def loss_linearised(self) -> Linearisation:
+        """The loss near the present parameters."""
+
+    @abc.abstractmethod
+    def batch(self, rows: Tensor) -> Objective:
+        """The same on some of the rows."""
+
+    def penalty_value(self) -> Tensor:
+        """The penalty, 0-d, differentiable; zero where there is none."""
+        if self.penalty is None:
+            return self.x.new_zeros(())
+        return self.penalty(self.model, self.model.trace(self.x))
+
+    def total(self) -> Tensor:
+        """Loss and penalty, 0-d, differentiable."""
+        return self.loss() if self.penalty is None else self.loss() + self.penalty_value()
+
+    @torch.no_grad()
+    def value(self) -> float:
+        """Loss and penalty as a number."""
+        return float(self.total())
+
+    @property
+    def parameters(self) -> Tensor:
+        """The free parameters, shape (P,)."""
+        return get_parameters(self.model)
+
+    @parameters.setter
+    def parameters(self, values: Tensor) -> None:
+        set_parameters(self.model, values)
+
+    def linearise(self) -> Linearisation:
+        """Loss and penalty near the present parameters."""
+        near = self.loss_linearised()
+        if self.penalty is None:
+            return near
+        with torch.enable_grad():
+            value = self.penalty_value()
+            gradient = self._gradient(value)
+        with torch.no_grad():
+            trace = self.model.trace(self.x)
+            for layer, index, block, start in block_slices(self.model):
+                matrices = self.penalty.curvature(layer, block, trace.layers[index])
+                edges, size = matrices.shape[:2]
+                columns = start + torch.arange(edges * size, device=matrices.device).view(edges, size)
+                near.curvature[columns.unsqueeze(2), columns.unsqueeze(1)] += matrices
+        return Linearisation(near.value + float(value.detach()), near.gradient + gradient, near.curvature)
+
+    def _gradient(self, value: Tensor) -> Tensor:
+        """The gradient of a 0-d tensor by the free parameters, shape (P,)."""
+        named = dict(self.model.named_parameters())
+        grads = torch.autograd.grad(value, list(named.values()), allow_unused=True)
+        return gather_gradients(self.model, dict(zip(named, grads, strict=True)))
+
+
+class OutputObjective(Objective):
+    """A `Loss` of the outputs: its Jacobian comes from the network's structure."""
+
+    def __init__(self, model: Network, x: Tensor, target: Tensor, loss: Loss, penalty: Penalty | None) -> None:
+        super().__init__(model, x, penalty)
+        self.target = target
+        self.loss_of_outputs = loss
+
+    def loss(self) -> Tensor:
+        """See `Objective.loss`."""
+        return self.loss_of_outputs.value(self.model(self.x), self.target)
+
+    @torch.no_grad()
+    def loss_linearised(self) -> Linearisation:
+        """See `Objective.loss_linearised`."""
+        output = self.model(self.x)
+        factor, rows = self.loss_of_outputs.rows(output, self.target)
+        gradient, curvature = accumulate(self.model, self.x, factor, rows)
+        return Linearisation(float(self.loss_of_outputs.value(output, self.target)), gradient, curvature)
+
+    def batch(self, rows: Tensor) -> OutputObjective:
+        """See `Objective.batch`."""
+        return OutputObjective(self.model, self.x[rows], self.target[rows], self.loss_of_outputs, self.penalty)
+
+
+class CallableObjective(Objective):
+    """A callable of (model, batch) that returns a 0-d loss or 1-d residual rows, whose mean square is the loss."""
+
+    def __init__(
+        self, model: Network, x: Tensor, target: Tensor | None, loss: ModelLoss, penalty: Penalty | None
+    ) -> None:
+        super().__init__(model, x, penalty)
+        self.target = target
+        self.function = loss
+
+    @property
+    def _data(self) -> Any:
+        return self.x if self.target is None else (self.x, self.target)
+
+    def has_rows(self) -> bool:
+        """Whether the callable returns residual rows."""
+        return self._evaluate().dim() == 1
+
+    def value(self) -> float:
+        """See `Objective.value`; physics losses need autograd inside."""
+        with torch.enable_grad():
+            return float(self.total().detach())
+
+    def loss(self) -> Tensor:
+        """See `Objective.loss`."""
+        result = self._evaluate()
+        return result if result.dim() == 0 else result.square().mean()
+
+    def loss_linearised(self) -> Linearisation:
+        """See `Objective.loss_linearised`; rows are differentiated by autograd, many at a time.
+
+        Raises:
+            OptionError: the callable returns a scalar, which has no Gauss–Newton curvature.
+        """
+        with torch.enable_grad():
+            rows = self._evaluate()
+            if rows.dim() == 0:
+                raise OptionError(
+                    "Levenberg–Marquardt needs residual rows: return a 1-d tensor from the loss, or use solver=LBFGS()"
+                )
+            named = dict(self.model.named_parameters())
+            identity = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+            jacobian = torch.cat([self._jacobian(rows, part, named) for part in identity.split(_ROWS_AT_A_TIME)])
+        rows = rows.detach()
+        scale = 2 / len(rows)
+        return Linearisation(
+            float(rows.square().mean()), scale * (jacobian.T @ rows), scale * (jacobian.T @ jacobian)
+        )
+
+    def _jacobian(self, rows: Tensor, seeds: Tensor, named: dict[str, nn.Parameter]) -> Tensor:
+        grads = torch.autograd.grad(
+            rows, list(named.values()), seeds, is_grads_batched=True, retain_graph=True, allow_unused=True
+        )
+        return gather_gradients(self.model, dict(zip(named, grads, strict=True)))
+
+    def _evaluate(self) -> Tensor:
+        result = self.function(self.model, self._data)
+        if not isinstance(result, Tensor) or result.dim() > 1:
+            shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+            raise OptionError(f"a loss returns a 0-d tensor or 1-d residual rows, got {shape}")
+        return result
+
+    def batch(self, rows: Tensor) -> CallableObjective:
+        """See `Objective.batch`."""
+        target = None if self.target is None else self.target[rows]
+        return CallableObjective(self.model, self.x[rows], target, self.function, self.penalty)

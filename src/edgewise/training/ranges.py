@@ -1,0 +1,59 @@
+"""Grids of hidden layers follow the values that arrive there.
+
+The hidden nodes' values drift in training. When they leave a grid, or gather in a small part of it, each edge that
+starts there is expressed anew on an interval that fits, by L2 projection; locked edges keep their input's grid.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgewise.network import BasisBlock, Network
+
+_OVERSHOOT = 0.05  # of the domain's length: further outside, the domain is moved
+_USED = 0.4  # of the domain's length: if values fill less, the domain is shrunk
+_MARGIN = 0.1  # of the values' range, left free at each end
+
+
+@torch.no_grad()
+def fit_grids_to_values(model: Network, x: Tensor) -> bool:
+    """Move the domains of hidden inputs to where their values are.
+
+    Args:
+        model: the network; its grids and coefficients are changed in place.
+        x: inputs, shape (N, I).
+
+    Returns:
+        Whether any grid moved.
+    """
+    moved = False
+    values = x
+    for index, layer in enumerate(model.all_layers):
+        if index:
+            for block in layer.all_blocks():
+                if isinstance(block, BasisBlock):
+                    moved |= _fit_block(block, values)
+        values = layer(values)
+    return moved
+
+
+def _fit_block(block: BasisBlock, values: Tensor) -> bool:
+    low, high = values.amin(dim=0), values.amax(dim=0)
+    start, end = block.grid[:, 0], block.grid[:, -1]
+    length, spread = end - start, high - low
+    outside = (low < start - _OVERSHOOT * length) | (high > end + _OVERSHOOT * length)
+    unused = spread < _USED * length
+    movable = torch.isfinite(spread) & (spread > 1e-6 * length) & ~block.locked.any(dim=1)
+    chosen = torch.nonzero((outside | unused) & movable & block.mask.any(dim=1)).flatten()
+    if not len(chosen):
+        return False
+    old = block.grid[chosen]
+    margin = _MARGIN * spread[chosen]
+    new_start, new_end = (low[chosen] - margin).unsqueeze(1), (high[chosen] + margin).unsqueeze(1)
+    # The same arrangement of points, stretched to the new ends.
+    new = new_start + (old - old[:, :1]) / (old[:, -1:] - old[:, :1]) * (new_end - new_start)
+    matrix = block.basis.transfer(old, block.basis, new)
+    block.coefficients[chosen] = matrix @ block.coefficients[chosen]
+    block.grid[chosen] = new
+    return True

@@ -1,0 +1,187 @@
+"""Levenberg–Marquardt with Nielsen's damping: the solver for networks of up to a few thousand parameters.
+
+Source: Nielsen, Damping parameter in Marquardt's method (1999); Madsen, Nielsen and Tingleff, Methods for non-linear
+least squares problems (2004), algorithm 3.16.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from edgewise.errors import OptionError
+from edgewise.training.gauss_newton import Linearisation
+from edgewise.training.objective import Objective
+from edgewise.training.solvers.solver import Step
+
+_SCALE_FLOOR = 1e-8  # of the largest diagonal entry: flat directions are damped like others
+_MOST_DAMPING = 1e20
+_LEAST_DAMPING = 1e-18
+_GROWTH = 2.0
+_TRIES = 30  # rejections in a row before a step counts as stuck
+
+
+class LeastSquaresProblem(Protocol):
+    """What the iteration needs: a point, the objective there, and its quadratic model."""
+
+    @property
+    def parameters(self) -> Tensor:
+        """The point, shape (P,)."""
+        ...
+
+    @parameters.setter
+    def parameters(self, values: Tensor) -> None: ...
+
+    def value(self) -> float:
+        """The objective at the point."""
+        ...
+
+    def linearise(self) -> Linearisation:
+        """Value, gradient and curvature at the point."""
+        ...
+
+
+class Iteration:
+    """The damped Gauss–Newton iteration on any problem.
+
+    Args:
+        problem: what is minimised, in place.
+        damping: λ of the first step, relative to the curvature's diagonal.
+    """
+
+    def __init__(self, problem: LeastSquaresProblem, damping: float) -> None:
+        self.problem = problem
+        self.damping = damping
+        self.growth = _GROWTH
+        self.near: Linearisation | None = None
+
+    def advance(self) -> tuple[float, bool]:
+        """Try damped steps until one lowers the objective.
+
+        Returns:
+            The objective now, and whether a step was found.
+        """
+        near = self.problem.linearise() if self.near is None else self.near
+        self.near = near
+        if not math.isfinite(near.value) or near.curvature.shape[0] == 0:
+            return near.value, False
+        diagonal = near.curvature.diagonal()
+        scale = torch.diag(diagonal.clamp_min(_SCALE_FLOOR * float(diagonal.max())))
+        start = self.problem.parameters
+        for _ in range(_TRIES):
+            step = _solve(near.curvature + self.damping * scale, near.gradient)
+            if step is not None:
+                self.problem.parameters = start + step
+                value = self.problem.value()
+                predicted = -float(near.gradient @ step + step @ (near.curvature @ step) / 2)
+                if math.isfinite(value) and value < near.value and predicted > 0:
+                    self._relax((near.value - value) / predicted)
+                    self.near = None
+                    return value, True
+            if self.damping > _MOST_DAMPING:
+                break
+            self.damping *= self.growth
+            self.growth *= 2
+        self.problem.parameters = start
+        return near.value, False
+
+    def _relax(self, gain: float) -> None:
+        """Nielsen's update: the better the model predicted the gain, the less damping."""
+        self.damping = max(_LEAST_DAMPING, self.damping * max(1 / 3, 1 - (2 * min(gain, 1.0) - 1) ** 3))
+        self.growth = _GROWTH
+
+
+def _solve(matrix: Tensor, gradient: Tensor) -> Tensor | None:
+    """−matrix⁻¹·gradient, or None where the matrix is not numerically positive definite."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if int(info) != 0:
+        return None
+    step = -torch.cholesky_solve(gradient.unsqueeze(1), factor).squeeze(1)
+    return step if bool(step.isfinite().all()) else None
+
+
+def minimise(problem: LeastSquaresProblem, *, steps: int, damping: float = 1e-3, tolerance: float = 1e-14) -> float:
+    """Minimise a problem in place.
+
+    Args:
+        problem: what is minimised.
+        steps: the most iterations.
+        damping: λ of the first step.
+        tolerance: stop when a step lowers the objective by less than this share.
+
+    Returns:
+        The objective reached.
+    """
+    iteration = Iteration(problem, damping)
+    value = problem.value()
+    for _ in range(steps):
+        reached, moved = iteration.advance()
+        if not moved:
+            return reached
+        if value - reached <= tolerance * value:
+            return reached
+        value = reached
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevenbergMarquardt:
+    """Levenberg–Marquardt on the whole data set, with the exact structured Jacobian.
+
+    Args:
+        damping: λ of the first step, relative to the curvature's diagonal; positive.
+        tolerance: converged when a step lowers the objective by less than this share.
+
+    Raises:
+        OptionError: the damping is not positive.
+
+    Example:
+        >>> from edgewise import LevenbergMarquardt
+        >>> LevenbergMarquardt(damping=1e-2)
+        LevenbergMarquardt(damping=0.01, tolerance=1e-12)
+    """
+
+    damping: float = 1e-2
+    tolerance: float = 1e-12
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not self.damping > 0:
+            raise OptionError(f"the damping must be positive, got {self.damping}")
+
+    def start(self, objective: Objective, *, seed: int) -> LevenbergMarquardtRun:
+        """See `Solver.start`; nothing is random."""
+        del seed
+        return LevenbergMarquardtRun(self, objective)
+
+
+class LevenbergMarquardtRun:
+    """One run; see `Run`."""
+
+    def __init__(self, options: LevenbergMarquardt, objective: Objective) -> None:
+        self.options = options
+        self.objective = objective
+        self.iteration = Iteration(objective, options.damping)
+        self.value = objective.value()
+
+    def step(self) -> Step:
+        """See `Run.step`."""
+        before = self.value
+        self.value, moved = self.iteration.advance()
+        with torch.no_grad():
+            penalty = float(self.objective.penalty_value())
+        return Step(
+            loss=self.value - penalty,
+            penalty=penalty,
+            figures={"damping": self.iteration.damping},
+            converged=not moved or before - self.value <= self.options.tolerance * before,
+        )
+
+    def restart(self) -> None:
+        """See `Run.restart`."""
+        self.iteration = Iteration(self.objective, self.options.damping)
+        self.value = self.objective.value()
