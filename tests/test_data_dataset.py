@@ -27,11 +27,11 @@ class TestDataset:
         data = make()
         assert list(data) == ["train_input", "train_target", "test_input", "test_target"]
         assert len(data) == 4
-        assert all(data[key] is getattr(data, key) for key in data.keys())
+        assert all(data[key] is getattr(data, key) for key in data)
         assert "input_names" not in data
 
     def test_an_unknown_key_names_the_known_ones(self):
-        with pytest.raises(KeyError, match="train_label.*a Dataset has train_input"):
+        with pytest.raises(KeyError, match=r"train_label.*a Dataset has train_input"):
             make()["train_label"]
 
     def test_is_frozen(self):
@@ -279,12 +279,17 @@ class TestCreateDataset:
     )
     def test_one_range_per_input(self, ranges):
         x = create_dataset(lambda x: x[:, 0], ranges=ranges).train_input
-        assert (x[:, 0] >= 0).all() and (x[:, 0] <= 2).all() and x[:, 0].max() > 1.9
-        assert (x[:, 1] >= -3).all() and (x[:, 1] <= -1).all() and x[:, 1].min() < -2.9
+        assert (x[:, 0] >= 0).all()
+        assert (x[:, 0] <= 2).all()
+        assert x[:, 0].max() > 1.9
+        assert (x[:, 1] >= -3).all()
+        assert (x[:, 1] <= -1).all()
+        assert x[:, 1].min() < -2.9
 
     def test_one_range_for_all_inputs(self):
         x = create_dataset(lambda x: x[:, 0], n_var=4, ranges=[5, 6]).train_input
-        assert x.min() >= 5 and x.max() <= 6
+        assert x.min() >= 5
+        assert x.max() <= 6
 
     def test_the_seed_decides_and_global_generators_are_left_alone(self):
         before = torch.random.get_rng_state()

@@ -36,8 +36,8 @@ def test_log_uniform_columns_span_decades_and_uniform_ones_do_not(count, seed):
         ([7.0], False),
         ([], False),
         ([5e-324, 1.0, 1e308], True),  # the ratio overflows
-        ([1.0, 1.0, 1.0, 1e6], True),
-        ([1.0, 1e6, 1e6, 1e6], False),  # as uneven either way
+        ([1.0, 1.0, 2.0, 1e6], True),
+        ([1.0, 1.0, 1.0, 1e6], False),  # two values are as uneven either way
     ],
 )
 def test_edges_of_the_rule(values, expected):
@@ -45,21 +45,17 @@ def test_edges_of_the_rule(values, expected):
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=20, unique=True),
-    st.floats(1e-3, 1e3),
-    st.randoms(use_true_random=False),
-)
-def test_neither_units_nor_order_matter(values, unit, random):
-    column = torch.tensor(values, dtype=torch.float64)
-    shuffled = torch.tensor(random.sample(values, len(values)), dtype=torch.float64)
-    assert spans_decades(column) == spans_decades(shuffled)
-    # Rounding may tip a tie, so compare where the rule is not at its edge.
-    ratio = float(column.max() / column.min())
-    if not 99 < ratio < 101 and len(set(column.log().tolist())) > 2:
-        doubled = column * 2.0 ** round(unit % 8)  # powers of two are exact
-        assert spans_decades(doubled * 1.0) in {True, False}
-        assert spans_decades(column) == spans_decades(doubled) or ratio < 1e3
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20), st.randoms(use_true_random=False))
+def test_the_order_does_not_matter(values, random):
+    shuffled = random.sample(values, len(values))
+    first, second = (spans_decades(torch.tensor(order, dtype=torch.float64)) for order in (values, shuffled))
+    assert first == second
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-3, 0.3048, 1.98847e30])
+def test_units_do_not_matter(unit):
+    assert spans_decades(10 ** uniform(0, 4) * unit)
+    assert not spans_decades(uniform(0.001, 1) * unit)
 
 
 def test_orbits_are_taken_by_their_logarithms():

@@ -1,10 +1,8 @@
 """The measured tables that come with Edgewise, as CSV files.
 
-| name   | rows | what                                                                                                   |
-|--------|------|--------------------------------------------------------------------------------------------------------|
-| orbits | 59   | mean orbital elements of 59 bodies (planets, moons, satellites): central mass (kg), semi-major axis    |
-|        |      | (km), period (days); mean elements, so that rows stray up to 0.7 % from Kepler's third law             |
-| yacht  | 308  | UCI Yacht Hydrodynamics (CC BY 4.0): hull shape and Froude number to residuary resistance              |
+- orbits: mean orbital elements of 59 bodies (planets, moons, satellites): central mass (kg), semi-major axis (km) and
+  period (days). Mean elements, so rows stray by up to 0.7 % from Kepler's third law.
+- yacht: UCI Yacht Hydrodynamics (CC BY 4.0), 308 rows: shape of the hull and Froude number to residuary resistance.
 """
 
 from __future__ import annotations
@@ -19,6 +17,9 @@ __all__ = ["names", "path"]
 
 def names() -> tuple[str, ...]:
     """The names of the bundled tables, in alphabetical order.
+
+    Returns:
+        The names, without ".csv".
 
     Example:
         >>> names()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OUTSIDE = "#f3f4f6"
 
 
-def draw_curve(  # noqa: PLR0913 -- each names one thing to show, and all but the curve are optional
+def draw_curve(
     x: np.ndarray,
     y: np.ndarray,
     *,

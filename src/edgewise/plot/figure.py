@@ -1,8 +1,8 @@
 """The figures that every plot of Edgewise is drawn on: their class, their colours and their axes.
 
 A figure here is never registered with `matplotlib.pyplot`: nothing global changes, nothing has to be closed, and no
-display is needed. Colours are set on the artists and not through `rcParams`, so a plot looks the same whatever style the
-user has chosen.
+display is needed. Colours are set on the artists and not through `rcParams`, so a plot looks the same whatever style
+the user has chosen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -108,6 +109,24 @@ def style_axes(axes: Axes, *, xlabel: str, ylabel: str, title: str | None = None
     axes.set_ylabel(ylabel, fontsize=9.5, color=INK, parse_math=False, usetex=False)
     if title is not None:
         axes.set_title(title, fontsize=10.5, color=INK, loc="left", parse_math=False, usetex=False)
+
+
+def use_log_scale(axes: Axes, values: np.ndarray) -> None:
+    """Make the vertical axis logarithmic, with limits a little beyond the values.
+
+    The limits stay between 1e-150 and 1e150, since matplotlib overflows when it looks for ticks near the largest float,
+    which the losses of a training that diverges may reach.
+
+    Args:
+        axes: Changed in place.
+        values: All positive and finite, shape (N,), N at least 1.
+    """
+    axes.set_yscale("log")
+    most, least = float(np.log10(values.max())), float(np.log10(values.min()))
+    # More than a decade in all, so that small differences do not look large.
+    margin = max(0.1 + 0.07 * (most - least), 0.6 - (most - least) / 2)
+    low, high = np.clip([least - margin, most + margin], [-150.0, -148.0], [148.0, 150.0])
+    axes.set_ylim(10.0**low, 10.0**high)
 
 
 def write_note(axes: Axes, note: str) -> None:

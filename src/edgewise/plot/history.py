@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from edgewise.errors import ShapeError
-from edgewise.plot.figure import BLUE, GREEN, INK, ORANGE, PAPER, new_chart, write_note
+from edgewise.plot.figure import BLUE, GREEN, INK, ORANGE, PAPER, new_chart, use_log_scale, write_note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def draw_history(table: Mapping[str, Sequence[float | None]]) -> Figure:
     losses = np.concatenate(list(curves.values()))
     losses = losses[np.isfinite(losses)]
     if losses.min() >= 0 and losses.max() > 0:
-        ax.set_yscale("log")
+        use_log_scale(ax, losses[losses > 0])
     for curve in CURVES:
         if curve.column in curves:
             _draw_losses(ax, steps, curves[curve.column], curve)

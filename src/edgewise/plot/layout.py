@@ -7,7 +7,9 @@ source and then by target, so that the lines into the boxes never cross and thos
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,9 +200,11 @@ def _spread_columns(diagram: Diagram, names_width: float) -> _Across:
     narrow = _narrowest_box(layers)
     rows = [narrow * _row_width(edges) for edges in layers]
     span = max(LEAST_WIDTH - 2 * MARGIN, names_width, *rows, *(NODE_PITCH * sum(_slots(row)) for row in columns))
-    # All boxes are equally high, and square wherever their row has room for that.
+    # All boxes are equally high, and square wherever there is room for that.
     tall = max(narrow, BOX_HEIGHT)
-    widths = tuple(max(narrow, min(tall, span / max(1.0, _row_width(edges)))) for edges in layers)
+    widths = tuple(
+        max(narrow, min(tall, _widest_box(edges, row, span))) for edges, row in zip(layers, columns, strict=False)
+    )
     spreads = [_spread_row(row, span) for row in columns]
     nodes, subnodes = [row for row, _ in spreads], [row for _, row in spreads[1:]]
     boxes = [
@@ -239,6 +243,16 @@ def _narrowest_box(layers: Sequence[dict[int, EdgeCurve]]) -> float:
     widest = max(1.0, *(_row_width(edges) for edges in layers))
     wanted = max(TEXT_WIDTH / widest, BOX_LABELLED if labelled else BOX_WIDTH[0])
     return min(wanted, BOX_WIDTH[1], MOST_WIDTH / widest)
+
+
+def _widest_box(edges: dict[int, EdgeCurve], row: Sequence[Sequence[int]], span: float) -> float:
+    """Return the width at which the boxes of each node of a row just fill the node's own part of the span."""
+    counts = Counter(edge.source for edge in edges.values())
+    slots = _slots(row)
+    rooms = [
+        span * slots[source] / sum(slots) / ((1 + BOX_GAP) * count + GROUP_GAP) for source, count in counts.items()
+    ]
+    return min(rooms, default=span)
 
 
 def _row_width(edges: dict[int, EdgeCurve]) -> float:
@@ -281,7 +295,7 @@ def _place_boxes(
         wanted += [sources[source] + pitch * (k - (count - 1) / 2) for k in range(count)]
     distances = [
         pitch + (GROUP_GAP * box if edges[before].source != edges[after].source else 0.0)
-        for before, after in zip(order, order[1:], strict=False)
+        for before, after in pairwise(order)
     ]
     end = box * (1 + BOX_GAP + GROUP_GAP) / 2
     places = spread(wanted, distances, end, span - end)
@@ -291,7 +305,7 @@ def _place_boxes(
 def _names_width(names: Sequence[str]) -> float:
     """Return how wide a picture has to be for its evenly spaced names to stand side by side."""
     widths = [text_width(name, NAME_SIZE) for name in names]
-    pairs = [(before + after) / 2 + NAME_GAP for before, after in zip(widths, widths[1:], strict=False)]
+    pairs = [(before + after) / 2 + NAME_GAP for before, after in pairwise(widths)]
     return len(names) * max(pairs, default=0.0)
 
 

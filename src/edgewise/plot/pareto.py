@@ -9,7 +9,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from edgewise.errors import OptionError, ShapeError
-from edgewise.plot.figure import BLUE, HAIRLINE, INK, ORANGE, PAPER, blend, new_figure, style_axes, write_note
+from edgewise.plot.figure import (
+    BLUE,
+    HAIRLINE,
+    INK,
+    ORANGE,
+    PAPER,
+    blend,
+    new_figure,
+    style_axes,
+    use_log_scale,
+    write_note,
+)
 from edgewise.plot.layout import spread
 from edgewise.plot.text import PLAIN, one_line, shorten, text_height, text_width
 
@@ -20,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHART = (3.6, 2.7)  # inches, of the axes
-LEFT, BOTTOM, TOP = 0.75, 0.55, 0.2  # inches around them
+LEFT, BOTTOM, TOP = 0.85, 0.55, 0.2  # inches around them
 LEADER = 0.45  # from the axes to the formulas
 FORMULA_SIZE = 9.0
 FORMULA_WIDTH = (0.8, 3.4)  # inches, of the column of formulas
@@ -52,7 +63,7 @@ def draw_pareto(complexity: Sequence[float], loss: Sequence[float], labels: Sequ
     kept = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     # From the bottom of the chart to its top, and among equal losses the simplest on top.
     order = kept[np.lexsort((-x[kept], y[kept]))]
-    formulas = [shorten(one_line(labels[index]), FORMULA_SIZE, FORMULA_WIDTH[1]) for index in order.tolist()]
+    formulas = [shorten(one_line(labels[int(index)]), FORMULA_SIZE, FORMULA_WIDTH[1]) for index in order]
     column = max([FORMULA_WIDTH[0], *(text_width(formula, FORMULA_SIZE) for formula in formulas)])
     high = max(CHART[1], len(formulas) * text_height(FORMULA_SIZE))
     width, height = LEFT + CHART[0] + LEADER + column + 0.15, BOTTOM + high + TOP
@@ -88,13 +99,8 @@ def _scale_losses(ax: Axes, losses: np.ndarray) -> np.ndarray:
     if positive.size == 0:
         ax.set_ylim(0.0, 1.0)
         return losses
-    ax.set_yscale("log")
-    most, least = np.log10(positive.max()), np.log10(positive.min())
-    # More than a decade in all: matplotlib labels the ticks of less with long numbers.
-    margin = max(0.1 + 0.08 * (most - least), 0.6 - (most - least) / 2)
-    low, high = max(10.0 ** (least - margin), float(np.finfo(float).tiny)), 10.0 ** min(most + margin, 308.0)
-    ax.set_ylim(low, high)
-    return np.where(losses > 0, losses, low)
+    use_log_scale(ax, positive)
+    return np.clip(losses, *ax.get_ylim())
 
 
 def _draw_front(ax: Axes, places: np.ndarray, picked: np.ndarray) -> None:

@@ -6,7 +6,7 @@ and TeX for a text artist, and everything here measures accordingly.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from bisect import bisect_left
 from typing import Final, TypedDict
 
 from matplotlib.font_manager import FontProperties
@@ -15,6 +15,7 @@ from matplotlib.textpath import TextToPath
 POINTS_PER_INCH = 72
 LINE_SPACING = 1.25  # height of a line of text, in font sizes
 ELLIPSIS = "…"
+MOST_LETTERS = 200  # in a line, however narrow they are
 
 
 class PlainText(TypedDict):
@@ -29,7 +30,6 @@ PLAIN: Final[PlainText] = {"parse_math": False, "usetex": False}
 _SAFETY = 1.04  # screen renderers round each letter's advance to pixels, so they may draw a little wider than measured
 
 
-@lru_cache(maxsize=4096)
 def text_width(text: str, size: float) -> float:
     """Return how wide a line of plain text is.
 
@@ -86,16 +86,17 @@ def shorten(text: str, size: float, width: float) -> str:
         >>> short.startswith("long"), short.endswith("_1"), "…" in short
         (True, True, True)
     """
+    if len(text) > MOST_LETTERS:
+        text = _cut(text, MOST_LETTERS)  # measuring takes time for each letter
     if text_width(text, size) <= width:
         return text
-    kept = len(text) - 1
-    while kept > 0:
-        tail = kept // 2 + kept % 2
-        shortened = text[: kept - tail] + ELLIPSIS + text[len(text) - tail :]
-        if text_width(shortened, size) <= width:
-            return shortened
-        kept -= 1
-    return ELLIPSIS
+    too_many = bisect_left(range(len(text)), True, key=lambda kept: text_width(_cut(text, kept), size) > width)
+    return _cut(text, max(too_many - 1, 0))
+
+
+def _cut(text: str, kept: int) -> str:
+    """Return the text without its middle, of which so many letters are kept."""
+    return text[: kept // 2] + ELLIPSIS + text[len(text) - (kept - kept // 2) :]
 
 
 def wrap(text: str, size: float, width: float) -> tuple[str, ...]:

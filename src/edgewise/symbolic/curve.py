@@ -9,7 +9,7 @@ from torch import Tensor
 from edgewise.errors import DataError, PrecisionError, ShapeError
 
 EPS = torch.finfo(torch.float64).eps
-_SCANNED = 256  # points of a thinned curve
+_THIN, _MORE = 176, 24  # points of a thinned curve: spread evenly, and at each place that needs more
 _FLOOR = 2.0**-30  # relative error below which a fit counts as exact
 
 
@@ -27,16 +27,26 @@ class Curve:
     z: Tensor
     weights: Tensor
 
-    def thinned(self, ranks: Tensor) -> "Curve":
-        """Some of the points, again in standard units.
+    def thinned(self) -> "Curve":
+        """Some hundreds of the points, again in standard units; the curve itself where it has no more.
 
-        Args:
-            ranks: which, shape (M,).
+        They are spread evenly over the ranks, with more of them at both ends and where the curve is farthest from its
+        mean: a pole or a narrow peak shows nowhere else. Each stands for the points between it and its neighbours.
 
         Returns:
-            The thinner curve.
+            The thinner curve, its points in the same order.
         """
-        weights = self.weights[ranks] / self.weights[ranks].sum()
+        count = len(self.z)
+        if count <= _THIN + 3 * _MORE:
+            return self
+        even = torch.linspace(0.0, count - 1.0, _THIN, dtype=torch.float64).round().long()
+        ends = torch.arange(_MORE)
+        peaks = self.z.abs().topk(_MORE).indices
+        ranks = torch.cat((even, ends, count - 1 - ends, peaks)).unique()
+        places = ranks.double()
+        bounds = torch.cat((places[:1] - 0.5, 0.5 * (places[1:] + places[:-1]), places[-1:] + 0.5))
+        weights = self.weights[ranks] * bounds.diff()
+        weights = weights / weights.sum()
         z = self.z[ranks] - self.z[ranks] @ weights
         size = (z.square() @ weights).sqrt()
         return Curve(tau=self.tau[:, ranks], z=z / torch.where(size > 0.0, size, 1.0), weights=weights)
@@ -88,7 +98,6 @@ class Sample:
             z=(scaled - mean) / (1.0 if constant else size),
             weights=weights,
         )
-        ranks = torch.linspace(0.0, len(x) - 1.0, min(len(x), _SCANNED), dtype=torch.float64).round().long()
         return Sample(
             x=x,
             y=y,
@@ -97,7 +106,7 @@ class Sample:
             mean=middle + unit * mean,
             spread=0.0 if constant else unit * size,
             curve=curve,
-            thin=curve if len(ranks) == len(x) else curve.thinned(ranks),
+            thin=curve.thinned(),
             distinct=distinct,
         )
 

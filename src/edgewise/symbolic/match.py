@@ -21,7 +21,7 @@ from edgewise.symbolic.variable_projection import levenberg_marquardt, scan
 
 _REFINED = 6  # local minima of the scan that are improved on the same points
 _SECTIONS = 8  # sections of the range whose best starting points are improved, too
-_POLISHED = 2  # of them, how many are improved on the whole curve
+_SAME, _RIVAL = 1.0 + 1e-4, 1.5  # ratios of the sums of squares of equal minima, and of such as may change places
 _BLOCK = 2**17  # numbers per temporary of the last improvement
 _STEPS = 12  # the number of steps of the first improvement
 _EDGE = 1e-4  # distance from the edge of a domain below which the edge itself is tried
@@ -198,7 +198,7 @@ def _search(sample: Sample, primitives: Sequence[Primitive]) -> dict[int, Starts
     if not usable:
         return {}
     refined, loss = levenberg_marquardt(primitives, sample.thin, joined(usable), iterations=_STEPS)
-    refined = joined([refined[rows] for rows in _leading(refined.owner, loss, _POLISHED)])
+    refined = refined[_leading(refined.owner, loss)]
     # All primitives share each step, since it is the number of operations that costs; but not beyond the cache.
     most = max(1, _BLOCK // len(sample.x))
     found = {}
@@ -211,10 +211,16 @@ def _search(sample: Sample, primitives: Sequence[Primitive]) -> dict[int, Starts
     return {owner: best for owner, (_, best) in found.items()}
 
 
-def _leading(owner: Tensor, loss: Tensor, count: int) -> list[Tensor]:
-    """For each owner, in order, the rows of its `count` least losses."""
-    groups = [(owner == place).nonzero().squeeze(1) for place in owner.unique_consecutive().tolist()]
-    return [rows[loss[rows].argsort()[:count]] for rows in groups]
+def _leading(owner: Tensor, loss: Tensor) -> Tensor:
+    """The row of each owner's least loss, and of another minimum that is nearly as low, in the order of the owners."""
+    leading = []
+    for place in owner.unique_consecutive().tolist():
+        rows = (owner == place).nonzero().squeeze(1)
+        rows = rows[loss[rows].argsort()]
+        least = loss[rows[0]]
+        rivals = rows[(loss[rows] > _SAME * least) & (loss[rows] < _RIVAL * least)]
+        leading += [rows[:1], rivals[:1]]
+    return torch.cat(leading)
 
 
 def _scanned(sample: Sample, primitive: Primitive, place: int) -> Starts | None:

@@ -20,7 +20,7 @@ from edgewise.symbolic.curve import Curve
 
 _CHUNK = 2**17  # numbers per temporary: small enough to stay in a core's cache
 _FLAT = 1e-14  # var f / mean f² below which f on the inputs is rounding error more than shape
-_GAIN = 1e-9  # relative decrease of the sum of squares below which a step counts as the last
+_GAIN = 1e-9  # relative decrease of the sum of squares, made or promised, at which a step is the last
 _EXACT = 1e-29  # relative sum of squares that is rounding error
 
 
@@ -68,6 +68,11 @@ class Linearised:
     def __getitem__(self, rows: Tensor) -> "Linearised":
         """The models of the given rows."""
         return Linearised(loss=self.loss[rows], gradient=self.gradient[rows], hessian=self.hessian[rows])
+
+    def promise(self, step: Tensor) -> Tensor:
+        """By how much steps (S, 2) should decrease the losses, shape (S,)."""
+        curved = self.gradient + 0.5 * (self.hessian @ step[..., None]).squeeze(2)
+        return -2.0 * (step * curved).sum(1)
 
     def replaced(self, rows: Tensor, other: "Linearised") -> "Linearised":
         """The models, with those of `other` where the mask `rows` (S,) is true."""
@@ -156,8 +161,8 @@ def levenberg_marquardt(
         trial_theta = theta[rows] + step
         trial = linearise(primitives, curve, starts[rows].moved(trial_theta))
         better = trial.loss < here.loss
-        small = (step.abs() <= 1e-15 * (1.0 + trial_theta.abs())).all(1)
-        last = (better & (here.loss - trial.loss <= _GAIN * here.loss)) | small | (damping > 1e12)
+        gained = torch.where(better, here.loss - trial.loss, here.promise(step))
+        last = ((gained <= _GAIN * here.loss) & (better | (damping < 1.0))) | (damping > 1e12)
         here = here.replaced(better, trial)
         theta[rows[better]] = trial_theta[better]
         loss[rows] = here.loss
