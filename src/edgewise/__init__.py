@@ -1,0 +1,110 @@
+"""Edgewise: Kolmogorov–Arnold networks from a table to a formula.
+
+Names are loaded when they are first used, so that importing the package is quick. This list is the public API.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgewise.basis import BSpline, Chebyshev, Fourier, Gaussian, MexicanHat
+    from edgewise.data import Dataset, create_dataset, from_frame, read_table
+    from edgewise.errors import (
+        DataError,
+        DomainError,
+        EdgeError,
+        EdgewiseError,
+        ModelFileError,
+        OptionError,
+        PrecisionError,
+        ShapeError,
+        SymbolicError,
+    )
+    from edgewise.kan import KAN, load
+    from edgewise.network import KANLayer
+    from edgewise.primitives import Primitive, get_primitive, register_primitive
+    from edgewise.training import LBFGS, Adam, History, LevenbergMarquardt, Smoothness, Sparsity, fit
+
+_HOMES = {
+    "Adam": "training",
+    "BSpline": "basis",
+    "Chebyshev": "basis",
+    "DataError": "errors",
+    "Dataset": "data",
+    "DomainError": "errors",
+    "EdgeError": "errors",
+    "EdgewiseError": "errors",
+    "Fourier": "basis",
+    "Gaussian": "basis",
+    "History": "training",
+    "KAN": "kan",
+    "KANLayer": "network",
+    "LBFGS": "training",
+    "LevenbergMarquardt": "training",
+    "MexicanHat": "basis",
+    "ModelFileError": "errors",
+    "OptionError": "errors",
+    "PrecisionError": "errors",
+    "Primitive": "primitives",
+    "ShapeError": "errors",
+    "Smoothness": "training",
+    "Sparsity": "training",
+    "SymbolicError": "errors",
+    "create_dataset": "data",
+    "fit": "training",
+    "from_frame": "data",
+    "get_primitive": "primitives",
+    "load": "kan",
+    "read_table": "data",
+    "register_primitive": "primitives",
+}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adam",
+    "BSpline",
+    "Chebyshev",
+    "DataError",
+    "Dataset",
+    "DomainError",
+    "EdgeError",
+    "EdgewiseError",
+    "Fourier",
+    "Gaussian",
+    "History",
+    "KAN",
+    "KANLayer",
+    "LBFGS",
+    "LevenbergMarquardt",
+    "MexicanHat",
+    "ModelFileError",
+    "OptionError",
+    "PrecisionError",
+    "Primitive",
+    "ShapeError",
+    "Smoothness",
+    "Sparsity",
+    "SymbolicError",
+    "create_dataset",
+    "fit",
+    "from_frame",
+    "get_primitive",
+    "load",
+    "read_table",
+    "register_primitive",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgewise' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"edgewise.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

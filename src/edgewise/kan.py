@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+import sympy
 import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
+from edgewise import storage, surgery, symbolic
 from edgewise.basis import Basis, BSpline
 from edgewise.errors import OptionError
 from edgewise.network import (
@@ -19,15 +24,50 @@ from edgewise.network import (
     arities,
     check_names,
     domain_grid,
-    linear_coefficients,
 )
-from edgewise.network.base import Base
-from edgewise.training import History, fit
+from edgewise.network.base import Base, base_function
+from edgewise.picture import network_diagram
+from edgewise.plot import draw_diagram
+from edgewise.primitives import Primitive
+from edgewise.surgery import Attribution, Edge
+from edgewise.symbolic import Match
+from edgewise.training import History, Loss, fit
 
 _SAMPLE_ROWS = 256
+_START = 0.1  # standard deviation of the coefficients at the start
+_HIDDEN_DOMAIN = (-1.0, 1.0)
 
 
 class KAN(Network):
+    """A Kolmogorov–Arnold network.
+
+    Args:
+        width: numbers of nodes, inputs first: `[2, 5, 1]`; `[2, [3, 2], 1]` has three sums and two products of two
+            factors in its hidden layer; `[3, [3, (2, 3)], 1]` three sums, a product of two and one of three.
+        basis: function family of every edge, or one per layer; cubic B-splines on 5 intervals if not given.
+        base: base function b of every edge: None, "silu", "identity" or a callable. With second-order training the
+            splines do better without.
+        domain: the interval of the inputs, one pair for all or one per input. Outside it edges continue linearly.
+        seed: makes the start reproducible.
+        dtype: floating type of the parameters and of the inputs.
+        input_names: one per input; x0, x1, … if not given.
+        output_names: one per output; y, or y0, y1, … if not given.
+
+    Raises:
+        OptionError: the width, a basis or the names do not make a network.
+        DomainError: a domain is empty, reversed or not finite.
+
+    Example:
+        >>> import edgewise as ew
+        >>> data = ew.create_dataset(lambda x: x[:, 0] * x[:, 1], n_var=2)
+        >>> model = ew.KAN([2, 2, 1], seed=0)
+        >>> history = model.fit(data, steps=50)
+        >>> model(data.test_input).shape
+        torch.Size([1000, 1])
+
+    Source: Liu et al., KAN: Kolmogorov–Arnold Networks (2024); product nodes: KAN 2.0 (2024).
+    """
+
     def __init__(  # noqa: PLR0913 - the options of a network, all with defaults
         self,
         width: Sequence[NodeWidth],
@@ -36,32 +76,146 @@ class KAN(Network):
         base: Base = None,
         domain: Domain = (-1.0, 1.0),
         seed: int = 0,
-        noise: float = 0.1,
-        slope: float = 0.5,
         dtype: torch.dtype = torch.float64,
         input_names: Sequence[str] | None = None,
         output_names: Sequence[str] | None = None,
     ) -> None:
-        nodes = [arities(entry) for entry in width]
-        bases = [basis or BSpline()] * (len(nodes) - 1) if basis is None or isinstance(basis, Basis) else list(basis)
+        nodes = _nodes(width)
+        inputs = len(nodes[0])
         generator = torch.Generator().manual_seed(seed)
         layers = []
-        for index, layer_basis in enumerate(bases):
-            inputs = len(nodes[index])
-            grid = domain_grid(domain if index == 0 else (-1.0, 1.0), inputs, dtype)
-            block = _start(layer_basis, base, grid, sum(nodes[index + 1]), generator, noise, slope)
-            layers.append(KANLayer.from_blocks([block], nodes[index + 1], inputs))
-        ends = domain_grid(domain, len(nodes[0]), dtype)
-        sample = torch.lerp(ends[:, 0], ends[:, 1], torch.rand((_SAMPLE_ROWS, len(nodes[0])), generator=generator, dtype=dtype))
-        super().__init__(layers, sample=sample)
+        for index, layer_basis in enumerate(_bases(basis, len(nodes) - 1)):
+            grid = domain_grid(_HIDDEN_DOMAIN if index else domain, len(nodes[index]), dtype)
+            block = _start(layer_basis, base, grid, sum(nodes[index + 1]), generator)
+            layers.append(KANLayer.from_blocks([block], nodes[index + 1], len(nodes[index])))
+        ends = domain_grid(domain, inputs, dtype)
+        uniform = torch.rand((_SAMPLE_ROWS, inputs), generator=generator, dtype=dtype)
+        options = Options(
+            input_names=check_names(input_names, inputs, "inputs"),
+            output_names=check_names(output_names, len(nodes[-1]), "outputs"),
+        )
+        super().__init__(layers, sample=torch.lerp(ends[:, 0], ends[:, 1], uniform), options=options)
 
     def fit(self, data: Any, y: Any = None, **options: Any) -> History:
+        """Train in place; see `edgewise.fit` for the options."""
         return fit(self, data, y, **options)
 
+    def refine(self, *, grid: int | None = None, degree: int | None = None) -> Self:
+        """A new model on a finer grid or at a higher degree; see `edgewise.surgery.refine`."""
+        return surgery.refine(self, grid=grid, degree=degree)
 
-def _start(basis, base, grid, outputs, generator, noise, slope):
-    inputs = grid.shape[0]
-    random = torch.randn((inputs, basis.size, outputs), generator=generator, dtype=grid.dtype)
-    slopes = torch.randn((inputs, 1, outputs), generator=generator, dtype=grid.dtype)
-    c = noise * random + slope * slopes / inputs**0.5 * linear_coefficients(basis, grid).unsqueeze(-1)
-    return BasisBlock(basis, grid, c, base=base)
+    def update_grid(self, x: Tensor) -> Self:
+        """A new model whose knots follow the data; see `edgewise.surgery.update_grid`."""
+        return surgery.update_grid(self, x)
+
+    @property
+    def moved(self) -> float | None:
+        """Root mean square by which the last refinement moved the outputs on the sample; None without one."""
+        return self.options.moved
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the last `auto_symbolic` named and refused, a line each."""
+        return self.options.notes
+
+    def with_basis(self, layer: int, *edge_and_basis: Any) -> Self:
+        """A new model with an edge, `with_basis(layer, input, output, basis)`, or a layer, `with_basis(layer, basis)`, in
+        another basis; see `edgewise.surgery.with_basis`.
+        """
+        *edge, basis = edge_and_basis
+        source, target = edge if edge else (None, None)
+        return surgery.with_basis(self, layer, source, target, basis)
+
+    def lock(self, layer: int, source: int, target: int) -> Self:
+        """A new model in which an edge keeps its function while the rest trains."""
+        return surgery.lock(self, layer, source, target)
+
+    def unlock(self, layer: int, source: int, target: int) -> Self:
+        """A new model in which a locked edge trains again."""
+        return surgery.lock(self, layer, source, target, locked=False)
+
+    def edge(self, layer: int, source: int, target: int) -> Edge:
+        """The learned function of one edge: a callable with `derivative`, `table` and `plot`."""
+        return Edge(self, layer, source, target)
+
+    def attribution(self, x: Tensor | None = None) -> Attribution:
+        """How much each input, node and edge carries; see `edgewise.surgery.attribution`."""
+        return surgery.attribution(self, x)
+
+    def prune(self, x: Tensor | None = None, *, node_threshold: float = 1e-2, edge_threshold: float = 3e-2) -> Self:
+        """A new, smaller model; see `edgewise.surgery.prune`."""
+        return surgery.prune(self, x, node_threshold=node_threshold, edge_threshold=edge_threshold)
+
+    def prune_inputs(self, x: Tensor | None = None, *, threshold: float = 1e-2) -> Self:
+        """A new model without edges from inputs that carry next to nothing; see `edgewise.surgery.prune_inputs`."""
+        return surgery.prune_inputs(self, x, threshold=threshold)
+
+    def suggest_symbolic(self, layer: int, source: int, target: int, **options: Any) -> list[Match]:
+        """Primitives ranked as names of an edge; see `edgewise.symbolic.suggest_symbolic`."""
+        return symbolic.suggest_symbolic(self, layer, source, target, **options)
+
+    def fix_symbolic(self, layer: int, source: int, target: int, primitive: str | Primitive) -> Self:
+        """A new model with a primitive in the place of an edge; see `edgewise.symbolic.fix_symbolic`."""
+        return symbolic.fix_symbolic(self, layer, source, target, primitive)
+
+    def unfix_symbolic(self, layer: int, source: int, target: int) -> Self:
+        """A new model in which a symbolic edge is a trainable curve again."""
+        return symbolic.unfix_symbolic(self, layer, source, target)
+
+    def auto_symbolic(self, data: Any, *, loss: str | Loss = "mse", **options: Any) -> Self:
+        """A new model with all edges named that can be; see `edgewise.symbolic.auto_symbolic`."""
+        return symbolic.auto_symbolic(self, data, loss=loss, **options)
+
+    def symbolic_formula(
+        self, names: Sequence[str] | None = None, digits: int | None = None
+    ) -> sympy.Expr | list[sympy.Expr]:
+        """The formula of a model whose edges are all symbolic; see `edgewise.symbolic.symbolic_formula`."""
+        return symbolic.symbolic_formula(self, names=names, digits=digits)
+
+    def plot(self, *, title: str | None = None) -> Figure:
+        """The network diagram, each edge drawn as its curve over the sample's range."""
+        return draw_diagram(network_diagram(self), title=title)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file; see `edgewise.load`."""
+        storage.save_network(self, path)
+
+
+def load(path: str | Path) -> KAN:
+    """Read a model that `KAN.save` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelFileError: the file cannot be read or is no model of this library.
+    """
+    return storage.load_network(path, KAN)
+
+
+def _nodes(width: Sequence[NodeWidth]) -> list[tuple[int, ...]]:
+    if not isinstance(width, Sequence) or len(width) < len(("inputs", "outputs")):
+        raise OptionError(f"a width lists at least the inputs and the outputs, as in [2, 1]; got {width!r}")
+    if not isinstance(width[0], int):
+        raise OptionError(f"the first entry of a width is the number of inputs, got {width[0]!r}")
+    return [arities(entry) for entry in width]
+
+
+def _bases(basis: Basis | Sequence[Basis] | None, layers: int) -> list[Basis]:
+    bases = [BSpline() if basis is None else basis] * layers if basis is None or isinstance(basis, Basis) else list(basis)
+    if len(bases) != layers:
+        raise OptionError(f"{layers} layers need one basis, or {layers} of them, got {len(bases)}")
+    return bases
+
+
+def _start(basis: Basis, base: Base, grid: Tensor, outputs: int, generator: torch.Generator) -> BasisBlock:
+    """A block of small random functions: near zero all nodes are alike, and none is stuck outside its grid."""
+    shape = (grid.shape[0], basis.size, outputs)
+    coefficients = _START * torch.randn(shape, generator=generator, dtype=grid.dtype)
+    weight = None
+    if base_function(base) is not None:
+        weight = torch.randn((shape[0], outputs), generator=generator, dtype=grid.dtype) / shape[0] ** 0.5
+    return BasisBlock(basis, grid, coefficients, base=base, base_weight=weight)

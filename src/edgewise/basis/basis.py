@@ -25,6 +25,7 @@ from torch import Tensor
 from edgewise.errors import OptionError
 
 _FAMILIES: dict[str, type[Basis]] = {}
+_LEAST_SPREAD = 1e-6  # of the present domain: values closer together say nothing of a domain
 _NODES_PER_CELL = 16  # Gauss–Legendre nodes: exact for polynomials up to degree 31, so for products of two degree-9 splines
 
 
@@ -96,6 +97,20 @@ class Basis(abc.ABC):
         """The grid, shape (I, K'), on which `finer` (from `with_grid` or `with_degree`) stands where this stood."""
         del finer
         return grid
+
+    def adapted_grid(self, grid: Tensor, values: Tensor) -> Tensor:
+        """A grid of the same basis that suits where the inputs are.
+
+        Args:
+            grid: the present grid, shape (I, K).
+            values: inputs, shape (N, I), N ≥ 1.
+
+        Returns:
+            A new grid, shape (I, K'); the interval of the values where they spread, the present one elsewhere.
+        """
+        low, high = values.amin(dim=0), values.amax(dim=0)
+        spread = (high - low) > _LEAST_SPREAD * (grid[:, -1] - grid[:, 0])
+        return torch.where(spread.unsqueeze(1), torch.stack([low, high], dim=1), grid[:, [0, -1]])
 
     def transfer(self, grid: Tensor, target: Basis, target_grid: Tensor) -> Tensor:
         """The matrix that turns coefficients of this basis into those of another.
@@ -279,6 +294,7 @@ def _subdivide(grid: Tensor, cells: int) -> Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # a cached inference tensor could never be used in training
 def _gauss_legendre(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Nodes and weights on [0, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES_PER_CELL)

@@ -19,6 +19,7 @@ from edgewise.basis.basis import Basis, projection, vanish_beyond
 from edgewise.errors import DomainError, OptionError
 
 _MAX_DEGREE = 9
+_EQUAL_SHARE = 0.1  # of equal cells in knots that follow the data
 _UNIFORM = 2  # a grid of two points: only the ends are given, the cells are equal
 
 
@@ -136,6 +137,15 @@ class BSpline(Basis):
         inner = grid[:, :-1, None] + grid.diff(dim=1)[:, :, None] * steps
         return torch.cat([inner.flatten(1), grid[:, -1:]], dim=1)
 
+    def adapted_grid(self, grid: Tensor, values: Tensor) -> Tensor:
+        """Breakpoints at quantiles of the values, mixed with equal cells so that none vanishes; shape (I, grid + 1)."""
+        ends = super().adapted_grid(grid, values)
+        equal = self.breakpoints(ends)
+        shares = torch.linspace(0, 1, self.grid + 1, dtype=grid.dtype, device=grid.device)
+        quantiles = values.quantile(shares, dim=0).T
+        spread = (quantiles[:, [0, -1]] == ends).all(dim=1, keepdim=True)  # elsewhere the present domain stays
+        return torch.lerp(torch.where(spread, quantiles, equal), equal, _EQUAL_SHARE)
+
     def transfer(self, grid: Tensor, target: Basis, target_grid: Tensor) -> Tensor:
         """Exact knot insertion where the target's knots contain this basis's, else the L2 projection."""
         if isinstance(target, BSpline) and target.degree == self.degree:
@@ -206,6 +216,7 @@ def polynomial_pieces(knots: Tensor, degree: int) -> Tensor:
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # a cached inference tensor could never be used in training
 def _uniform_pieces(degree: int, order: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The one matrix, shape (degree + 1, degree + 1), that serves every cell of a uniform grid."""
     knots = torch.arange(2 * degree + 2, dtype=torch.float64).unsqueeze(0)
@@ -230,13 +241,16 @@ def _powers(u: Tensor, degree: int) -> list[Tensor]:
 
 
 def _contains(fine: Tensor, coarse: Tensor) -> bool:
-    """Whether every coarse breakpoint is a fine one too, up to rounding, between the same ends."""
-    scale = (coarse[:, -1:] - coarse[:, :1]) * (8 * torch.finfo(coarse.dtype).eps)
-    if fine.shape[1] < coarse.shape[1]:
-        return False
-    nearest = (coarse.unsqueeze(2) - fine.unsqueeze(1)).abs().amin(dim=2)
-    same_ends = (fine[:, [0, -1]] - coarse[:, [0, -1]]).abs() <= scale
-    return bool((nearest <= scale).all() and same_ends.all())
+    """Whether every coarse breakpoint is a fine one too, as often and up to rounding, between the same ends."""
+    scale = (_rounding(coarse) / 2).unsqueeze(2)
+    needed, found = ((coarse.unsqueeze(2) - points.unsqueeze(1)).abs() <= scale for points in (coarse, fine))
+    same_ends = (fine[:, [0, -1]] - coarse[:, [0, -1]]).abs() <= scale.squeeze(2)
+    return bool((found.sum(dim=2) >= needed.sum(dim=2)).all() and same_ends.all())
+
+
+def _rounding(points: Tensor) -> Tensor:
+    """The distance within which points, shape (I, K), count as one, shape (I, 1)."""
+    return (points[:, -1:] - points[:, :1]) * (16 * torch.finfo(points.dtype).eps)
 
 
 def insertion_matrix(coarse: Tensor, fine: Tensor, degree: int) -> Tensor:
@@ -255,9 +269,9 @@ def insertion_matrix(coarse: Tensor, fine: Tensor, degree: int) -> Tensor:
     count = fine.shape[1] - degree - 1
     low, high = coarse[:, degree : degree + 1], coarse[:, -degree - 1 : -degree]
     # The blossom of the cell in which a fine function starts; functions that start outside use the end cells.
-    # Half a cell's tolerance keeps a start that is a knot up to rounding in the cell to its right.
-    width = (high - low) / (fine.shape[1] - 2 * degree - 1)
-    starts = (fine[:, :count] + width * 1e-6).clamp(low, high - width * 1e-6).unsqueeze(2)
+    # A little tolerance keeps a start that is a knot up to rounding in the cell to its right.
+    tolerance = _rounding(torch.cat([low, high], dim=1))
+    starts = (fine[:, :count] + tolerance).clamp(low, high - tolerance).unsqueeze(2)
     weights = ((coarse[:, None, :-1] <= starts) & (starts < coarse[:, None, 1:])).to(coarse.dtype)
     for p in range(1, degree + 1):
         at = fine[:, p : p + count].unsqueeze(2)

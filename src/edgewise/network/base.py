@@ -15,8 +15,14 @@ from edgewise.errors import OptionError
 BaseFunction = Callable[[Tensor], Tensor]
 Base = str | BaseFunction | None
 
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+# Functions with names: layers that hold them can be pickled.
 _NAMED: dict[str, BaseFunction] = {
-    "identity": lambda x: x,
+    "identity": _identity,
     "silu": torch.nn.functional.silu,
 }
 

@@ -78,9 +78,14 @@ class BasisBlock(Block):
         """Which of them no solver may change, bool (I, S)."""
         return self._locked
 
+    @property
+    def effective_coefficients(self) -> Tensor:
+        """The coefficients with gradients for free edges only: what every differentiable value is made of."""
+        return self._effective(self.coefficients)
+
     def forward(self, x: Tensor) -> Tensor:
         """Sums over the inputs: x of shape (B, I) to (B, S)."""
-        y = kernels.apply(self.basis, self.grid, x, self._effective(self.coefficients))
+        y = kernels.apply(self.basis, self.grid, x, self.effective_coefficients)
         if self.base_weight is None or self._base_function is None:
             return y
         return y + self._base_function(x) @ self._effective(self.base_weight)
@@ -88,18 +93,18 @@ class BasisBlock(Block):
     def edges(self, x: Tensor, order: int = 0) -> Tensor:
         """See `Block.edges`."""
         values = self.basis.values(x, self.grid, order)
-        edges = torch.einsum("bim,ims->bis", values, self.coefficients)
+        edges = torch.einsum("bim,ims->bis", values, self.effective_coefficients)
         if self.base_weight is None or self._base_function is None:
             return edges
         base = self._base_function(x) if order == 0 else derivative(self._base_function, x)
-        return edges + base.unsqueeze(-1) * self.base_weight
+        return edges + base.unsqueeze(-1) * self._effective(self.base_weight)
 
     def adjoint(self, x: Tensor, delta: Tensor) -> Tensor:
         """See `Block.adjoint`."""
-        back = kernels.pullback(self.basis, self.grid, x, self.coefficients, delta, order=1)
+        back = kernels.pullback(self.basis, self.grid, x, self.effective_coefficients, delta, order=1)
         if self.base_weight is None or self._base_function is None:
             return back
-        return back + derivative(self._base_function, x) * (delta @ self.base_weight.T)
+        return back + derivative(self._base_function, x) * (delta @ self._effective(self.base_weight).T)
 
     def free_edges(self) -> tuple[Tensor, Tensor]:
         """See `Block.free_edges`."""
@@ -149,6 +154,27 @@ class BasisBlock(Block):
     def restricted(self, keep: Tensor) -> BasisBlock:
         """See `Block.restricted`."""
         return self.replaced(mask=self._mask & keep)
+
+    def selected(self, inputs: Tensor, subnodes: Tensor) -> BasisBlock:
+        """See `Block.selected`."""
+        weight = None if self.base_weight is None else self.base_weight[inputs][:, subnodes]
+        return self.replaced(
+            grid=self.grid[inputs],
+            coefficients=self.coefficients[inputs][:, :, subnodes],
+            base_weight=weight,
+            mask=self._mask[inputs][:, subnodes],
+            locked=self._locked[inputs][:, subnodes],
+        )
+
+    def shifted(self, constants: Tensor) -> BasisBlock:
+        """See `Block.shifted`: every basis can represent constants."""
+        ones = torch.tensor(self.basis.ones(), dtype=constants.dtype, device=constants.device)
+        return self.replaced(coefficients=self.coefficients + ones[:, None] * constants.unsqueeze(1))
+
+    def scaled(self, factors: Tensor) -> BasisBlock:
+        """See `Block.scaled`."""
+        weight = None if self.base_weight is None else self.base_weight * factors
+        return self.replaced(coefficients=self.coefficients * factors, base_weight=weight)
 
     def with_locked(self, locked: Tensor) -> BasisBlock:
         """See `Block.with_locked`."""

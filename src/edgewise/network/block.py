@@ -65,6 +65,18 @@ class Block(nn.Module, abc.ABC):
         """A copy that serves only those of its edges for which `keep`, bool (I, S), is true."""
 
     @abc.abstractmethod
+    def selected(self, inputs: Tensor, subnodes: Tensor) -> Block:
+        """A copy on some of the inputs and subnodes only, given by their indices in the new order."""
+
+    @abc.abstractmethod
+    def shifted(self, constants: Tensor) -> Block:
+        """A copy whose edges have constants, (I, S), added to their outputs."""
+
+    @abc.abstractmethod
+    def scaled(self, factors: Tensor) -> Block:
+        """A copy whose edges' outputs are multiplied by a factor per subnode, (S,)."""
+
+    @abc.abstractmethod
     def with_locked(self, locked: Tensor) -> Block:
         """A copy in which exactly the edges of `locked`, bool (I, S), are locked."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,8 @@ class KANLayer(nn.Module):
         nodes = (1,) * out_features if nodes is None else tuple(nodes)
         if len(nodes) != out_features:
             raise OptionError(f"{out_features} outputs need as many nodes, got {len(nodes)}")
+        if min(nodes) < 1:
+            raise OptionError(f"a node has 1 or more factors, got nodes={nodes}")
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         grid = domain_grid(domain, in_features, dtype).to(device)
@@ -93,6 +95,15 @@ class KANLayer(nn.Module):
         layer.in_features = in_features
         layer.blocks = nn.ModuleList(blocks)
         return layer
+
+    def with_blocks(self, blocks: Sequence[Block]) -> KANLayer:
+        """A layer of the same nodes with other blocks; blocks without edges are left out, as long as one stays."""
+        serving = [block for block in blocks if bool(block.mask.any())]
+        return KANLayer.from_blocks(serving or list(blocks)[:1], self.nodes, self.in_features)
+
+    def map_blocks(self, change: Callable[[Block], Block]) -> KANLayer:
+        """A layer of the same nodes with every block changed."""
+        return self.with_blocks([change(block) for block in self.all_blocks()])
 
     @property
     def out_features(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -23,10 +24,14 @@ class Options:
     Args:
         input_names: one per input, or None for x0, x1, …
         output_names: one per output, or None for y or y0, y1, …
+        notes: what the last change of the network did and refused, a line each.
+        moved: root mean square by which the last refinement moved the outputs on the sample; None without one.
     """
 
     input_names: tuple[str, ...] | None = None
     output_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    moved: float | None = None
 
 
 class Network(nn.Module):
@@ -145,6 +150,12 @@ class Network(nn.Module):
             layers.append(layer.trace(values))
             values = layers[-1].outputs
         return Trace(tuple(layers))
+
+    def with_layer(self, index: int, layer: KANLayer) -> Self:
+        """The same network with one layer replaced; the others are copied."""
+        layers = [copy.deepcopy(other) for other in self.all_layers]
+        layers[index] = layer
+        return self.rebuilt(layers)
 
     def layer_at(self, index: int) -> KANLayer:
         """The layer with this index.

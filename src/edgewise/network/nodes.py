@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -35,16 +36,18 @@ def arities(width: NodeWidth) -> tuple[int, ...]:
         >>> arities([1, (2, 3)])
         (1, 2, 3)
     """
-    if isinstance(width, int) and not isinstance(width, bool):
-        nodes = (1,) * width
-    elif isinstance(width, Sequence) and len(width) == len(("sums", "products")) and isinstance(width[0], int):
-        products = (2,) * width[1] if isinstance(width[1], int) else tuple(int(factors) for factors in width[1])
-        nodes = (1,) * width[0] + products
-    else:
+    sums, products = width if isinstance(width, Sequence) and len(width) == len(("sums", "products")) else (width, 0)
+    factors = [2] * products if _is_count(products) else products
+    if not (_is_count(sums) and isinstance(factors, Sequence) and all(_is_count(count) for count in factors)):
         raise OptionError(f"a width is a number of nodes or [sums, products], got {width!r}")
+    nodes = (1,) * sums + tuple(factors)
     if not nodes or min(nodes) < 1:
         raise OptionError(f"a layer needs at least one node and every product a factor, got {width!r}")
     return nodes
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def subnodes(nodes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

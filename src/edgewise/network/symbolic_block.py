@@ -22,11 +22,14 @@ class SymbolicBlock(Block):
         affine: a, b, c, d of each edge, shape (E, 4).
         shape: (I, S), the layer's numbers of inputs and subnodes.
         locked: edges that no solver may change, bool (E,); none if not given.
+        frozen: single parameters that no solver may change, bool (E, 4); none if not given. They hold redundant
+            parameters and exact constants still while the rest trains.
     """
 
     source: Tensor
     target: Tensor
     locked_edges: Tensor
+    frozen: Tensor
 
     def __init__(  # noqa: PLR0913 - the fields of a record
         self,
@@ -37,6 +40,7 @@ class SymbolicBlock(Block):
         *,
         shape: tuple[int, int],
         locked: Tensor | None = None,
+        frozen: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.primitive = get_primitive(primitive) if isinstance(primitive, str) else primitive
@@ -45,6 +49,8 @@ class SymbolicBlock(Block):
         self.register_buffer("source", source.clone())
         self.register_buffer("target", target.clone())
         self.register_buffer("locked_edges", unlocked if locked is None else locked.clone())
+        free = torch.zeros_like(affine, dtype=torch.bool)
+        self.register_buffer("frozen", free if frozen is None else frozen.clone())
         self.affine = nn.Parameter(affine.detach().clone())
 
     @property
@@ -86,7 +92,8 @@ class SymbolicBlock(Block):
         at = x[:, self.source[free]]
         inner = a * at + b
         slope = c * self.primitive.derivative(inner)
-        return torch.stack([slope * at, slope, self.primitive.function(inner), torch.ones_like(inner)], dim=-1)
+        by_parameter = (slope * at, slope, self.primitive.function(inner), torch.ones_like(inner))
+        return torch.where(self.frozen[free], 0.0, torch.stack(by_parameter, dim=-1))
 
     def gather(self, tensors: Sequence[Tensor | None] | None = None) -> Tensor:
         """See `Block.gather`."""
@@ -102,17 +109,56 @@ class SymbolicBlock(Block):
     def restricted(self, keep: Tensor) -> SymbolicBlock:
         """See `Block.restricted`."""
         kept = keep[self.source, self.target]
-        return self._with(self.source[kept], self.target[kept], self.affine[kept], self.locked_edges[kept])
+        return self._with(source=self.source[kept], target=self.target[kept], affine=self.affine[kept], locked=self.locked_edges[kept], frozen=self.frozen[kept])
+
+    def selected(self, inputs: Tensor, subnodes: Tensor) -> SymbolicBlock:
+        """See `Block.selected`."""
+        new_source, new_target = (
+            torch.full((size,), -1, dtype=torch.long, device=self.source.device).index_put_(
+                (chosen,), torch.arange(len(chosen), device=self.source.device)
+            )
+            for size, chosen in zip(self.shape, (inputs, subnodes), strict=True)
+        )
+        source, target = new_source[self.source], new_target[self.target]
+        kept = (source >= 0) & (target >= 0)
+        return self._with(
+            shape=(len(inputs), len(subnodes)),
+            source=source[kept],
+            target=target[kept],
+            affine=self.affine[kept],
+            locked=self.locked_edges[kept],
+            frozen=self.frozen[kept],
+        )
+
+    def shifted(self, constants: Tensor) -> SymbolicBlock:
+        """See `Block.shifted`."""
+        shift = torch.zeros_like(self.affine)
+        shift[:, 3] = constants[self.source, self.target]
+        return self._with(affine=self.affine + shift)
+
+    def scaled(self, factors: Tensor) -> SymbolicBlock:
+        """See `Block.scaled`."""
+        factor = factors[self.target].unsqueeze(1)
+        affine = torch.cat([self.affine[:, :2], self.affine[:, 2:] * factor], dim=1)
+        return self._with(affine=affine)
 
     def with_locked(self, locked: Tensor) -> SymbolicBlock:
         """See `Block.with_locked`."""
-        return self._with(self.source, self.target, self.affine, locked[self.source, self.target])
+        return self._with(locked=locked[self.source, self.target])
 
     def joined(self, other: SymbolicBlock) -> SymbolicBlock:
         """The edges of both blocks, which carry the same primitive."""
-        pairs = ((self.source, other.source), (self.target, other.target), (self.affine, other.affine))
-        joined = [torch.cat(pair) for pair in (*pairs, (self.locked_edges, other.locked_edges))]
-        return self._with(*joined)
+        return self._with(
+            source=torch.cat([self.source, other.source]),
+            target=torch.cat([self.target, other.target]),
+            affine=torch.cat([self.affine, other.affine]),
+            locked=torch.cat([self.locked_edges, other.locked_edges]),
+            frozen=torch.cat([self.frozen, other.frozen]),
+        )
+
+    def with_affine(self, affine: Tensor, frozen: Tensor) -> SymbolicBlock:
+        """A copy with other parameters, (E, 4), some of them frozen, bool (E, 4)."""
+        return self._with(affine=affine, frozen=frozen)
 
     def describe(self) -> dict[str, Any]:
         """See `Block.describe`."""
@@ -122,11 +168,21 @@ class SymbolicBlock(Block):
         """Shown by `print(model)`."""
         return f"{self.shape[0]}, {self.shape[1]}, primitive={self.primitive.name!r}, edges={len(self.source)}"
 
-    def _with(self, source: Tensor, target: Tensor, affine: Tensor, locked: Tensor) -> SymbolicBlock:
-        return SymbolicBlock(self.primitive, source, target, affine, shape=self.shape, locked=locked)
+    def _with(self, **changes: Any) -> SymbolicBlock:
+        fields: dict[str, Any] = {
+            "primitive": self.primitive,
+            "source": self.source,
+            "target": self.target,
+            "affine": self.affine,
+            "shape": self.shape,
+            "locked": self.locked_edges,
+            "frozen": self.frozen,
+        }
+        return SymbolicBlock(**(fields | changes))
 
     def _parameters_of_edges(self) -> tuple[Tensor, ...]:
-        affine = torch.where(self.locked_edges.unsqueeze(1), self.affine.detach(), self.affine)
+        held = self.frozen | self.locked_edges.unsqueeze(1)
+        affine = torch.where(held, self.affine.detach(), self.affine)
         return affine.unbind(1)
 
     def _curves(self, x: Tensor) -> Tensor:

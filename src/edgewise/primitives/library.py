@@ -16,7 +16,7 @@ _EVEN = Affine(1.0, 0.0)
 _ODD = Affine(-1.0, 0.0)
 
 
-def _unchanged(size: float) -> Affine:  # noqa: ARG001
+def _unchanged(size: float) -> Affine:
     return Affine(1.0, 0.0)
 
 
@@ -44,7 +44,7 @@ def _identity_expression(u: sympy.Expr) -> sympy.Expr:
     return u
 
 
-def _zero_expression(u: sympy.Expr) -> sympy.Expr:  # noqa: ARG001
+def _zero_expression(u: sympy.Expr) -> sympy.Expr:
     return sympy.Integer(0)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import sympy
 from torch import Tensor
@@ -87,4 +88,4 @@ class Primitive:
             ends = [points[-1] - self.redundant.turn.length, *points]
         else:
             ends = [self.domain[0], *points, self.domain[1]]
-        return tuple(zip(ends[:-1], ends[1:], strict=True))
+        return tuple(pairwise(ends))

@@ -53,7 +53,7 @@ class Redundancy:
         scaling: for s > 0 the map from f(u) to f(s·u), which makes the size of a redundant; None where there is none.
         shifting: for any s the map from f(u) to f(u + s), which makes b redundant; None where there is none.
         reflection: the map from f(u) to f(−u), which makes the sign of a redundant; None where there is none.
-        turn: the shift by a whole or half period, which makes all but one turn of b redundant; None where there is none.
+        turn: the shift by a whole or half period, which makes all turns of b but one redundant; None for no period.
         amplitude: whether c is redundant too, because f is 0.
 
     Example:
@@ -112,7 +112,7 @@ class Redundancy:
 def _absorb(identity: Affine, c: float, d: float) -> tuple[float, float] | None:
     """The c and d that do what `identity` does, or None where floating point numbers cannot hold them."""
     scaled, shifted = c * identity.factor, d + c * identity.offset
-    lost = c != 0.0 and identity.factor != 0.0 and abs(scaled) < 1e-290
+    lost = c != 0.0 and abs(scaled) < 1e-290
     return None if lost or not (math.isfinite(scaled) and math.isfinite(shifted)) else (scaled, shifted)
 
 

@@ -7,10 +7,10 @@ argument is u = p ± s·τ, where p is its value at τ = 0 and s > 0 its span. W
     a half-line         p = edge ± exp(θ₀),    s = exp(θ₁)
     a bounded interval  p = edge ± exp(θ₀),    s = width − exp(θ₀) − exp(θ₁)
 
-so that u stays in the domain for all inputs, whatever θ (only that s must be positive). The logarithm of the gap between the argument and a
-singular point is also the scale on which the curve's shape changes, which is what makes the fit well conditioned. On the
-whole line the valleys of the error are straight in p and s themselves: along them p/s, the place of the centre, is kept.
-Where the primitive makes a parameter redundant, s = 1 or p = 0 instead.
+so that u stays in the domain for all inputs, whatever θ (only that s must be positive). The logarithm of the gap
+between the argument and a singular point is also the scale on which the curve's shape changes, which is what makes the
+fit well conditioned. On the whole line the valleys of the error are straight in p and s themselves: along them p/s,
+which places the centre, stays the same. Where the primitive makes a parameter redundant, s = 1 or p = 0 instead.
 """
 
 import math
@@ -103,7 +103,7 @@ class Starts:
         return torch.stack((by_first[0], by_second[0], by_first[1], by_second[1]), dim=1).view(-1, 2, 2)
 
     def _parts(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """θ₀ and θ₁ where they are coordinates as they are, and their exponentials where they are logarithms; else 0."""
+        """Both θ where they are coordinates as they are, and their exponentials where they are logarithms; else 0."""
         _, linear, gap, _, slope, grow, shrink, _ = self.table.unbind(1)
         plain = torch.stack((linear, slope), dim=1) != 0.0
         logarithm = torch.stack((gap, grow + shrink), dim=1) != 0.0
@@ -140,8 +140,8 @@ def charts(primitive: Primitive) -> list[Chart]:
     found = []
     reflects = primitive.redundant.reflection is not None
     for low, high in primitive.branches:
-        if reflects and high <= 0.0:
-            continue  # the reflection of a positive branch, in the other direction
+        if reflects and high <= 0.0 and (-high, -low) in primitive.branches:
+            continue  # a positive branch seen from the other end
         for reverse in (0,) if reflects and low == -high else (0, 1):
             found.append(_chart(primitive, low, high, reverse))
     return found
@@ -217,7 +217,7 @@ def _product(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _places(primitive: Primitive, tau: Tensor) -> Tensor:
-    """Values of p, ascending, that put the origin of a scale-free function at places inside and outside of the inputs."""
+    """Values of p, ascending, that put the origin of a scale-free function inside and outside of the inputs."""
     if primitive.kinks:
         return torch.cat([kink - knots(tau) for kink in primitive.kinks]).unique()
     far = _log_spaced(-2.0, 5.0, 29)
@@ -248,17 +248,15 @@ def _bounded_grid(width: float) -> Tensor:
 
 
 def _periodic_grid(length: float, factor: float, distinct: int) -> Tensor:
-    """Frequencies in equal steps, from a fraction of a period to what the inputs can show, and six phases of each.
-
-    A third of a period more over the whole curve is a step that no frequency falls through: the correlation of two
-    sinusoids half a step apart is still 0.95.
-    """
-    period = length if factor > 0.0 else 2.0 * length
+    """Frequencies in equal steps, from a fraction of a period to what the inputs can show, and some phases of each."""
+    # A third of a period more over the whole curve is a step that no frequency falls through: the correlation of two
+    # sinusoids half a step apart is still 0.95.
+    period, count = (length, 12) if factor > 0.0 else (2.0 * length, 6)
     limit = min(0.5 * period * (distinct - 1), 80.0 * period)
     steps = torch.arange(0.4 * period, max(limit, 0.5 * period), period / 3.0, dtype=torch.float64)
     spans = torch.cat((period * _log_spaced(-2.0, -0.6, 7), steps))[:, None]
-    phases = length / 6.0 * torch.arange(6.0, dtype=torch.float64)
-    return torch.stack((phases - 0.5 * spans, spans.expand(-1, 6)), dim=-1)
+    phases = length / count * torch.arange(count, dtype=torch.float64)
+    return torch.stack((phases - 0.5 * spans, spans.expand(-1, count)), dim=-1)
 
 
 def _centred_grid(tau: Tensor) -> Tensor:

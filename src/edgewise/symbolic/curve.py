@@ -9,7 +9,7 @@ from torch import Tensor
 from edgewise.errors import DataError, PrecisionError, ShapeError
 
 EPS = torch.finfo(torch.float64).eps
-_THIN, _MORE = 176, 24  # points of a thinned curve: spread evenly, and at each place that needs more
+_THIN, _MIDDLING = 256, 2048  # points of the thinned curves
 _FLOOR = 2.0**-30  # relative error below which a fit counts as exact
 
 
@@ -27,22 +27,25 @@ class Curve:
     z: Tensor
     weights: Tensor
 
-    def thinned(self) -> "Curve":
-        """Some hundreds of the points, again in standard units; the curve itself where it has no more.
+    def thinned(self, count: int) -> "Curve":
+        """Some of the points, again in standard units; the curve itself where it has no more.
 
-        They are spread evenly over the ranks, with more of them at both ends and where the curve is farthest from its
-        mean: a pole or a narrow peak shows nowhere else. Each stands for the points between it and its neighbours.
+        They are spread evenly over the ranks, with a tenth of them more at each end and where the curve is farthest
+        from its mean: a pole or a narrow peak shows nowhere else. Each stands for the points between its neighbours.
+
+        Args:
+            count: how many points, 10 or more.
 
         Returns:
             The thinner curve, its points in the same order.
         """
-        count = len(self.z)
-        if count <= _THIN + 3 * _MORE:
+        total, more = len(self.z), count // 10
+        if total <= count:
             return self
-        even = torch.linspace(0.0, count - 1.0, _THIN, dtype=torch.float64).round().long()
-        ends = torch.arange(_MORE)
-        peaks = self.z.abs().topk(_MORE).indices
-        ranks = torch.cat((even, ends, count - 1 - ends, peaks)).unique()
+        even = torch.linspace(0.0, total - 1.0, count - 3 * more, dtype=torch.float64).round().long()
+        ends = torch.arange(more)
+        peaks = self.z.abs().topk(more).indices
+        ranks = torch.cat((even, ends, total - 1 - ends, peaks)).unique()
         places = ranks.double()
         bounds = torch.cat((places[:1] - 0.5, 0.5 * (places[1:] + places[:-1]), places[-1:] + 0.5))
         weights = self.weights[ranks] * bounds.diff()
@@ -64,7 +67,8 @@ class Sample:
         mean: the weighted mean of y.
         spread: the weighted standard deviation of y, 0 where it is no more than rounding.
         curve: the curve in standard units.
-        thin: some of its points, for the scan.
+        thin: some hundreds of its points.
+        middling: some thousands of its points.
         distinct: how many different inputs there are.
     """
 
@@ -76,6 +80,7 @@ class Sample:
     spread: float
     curve: Curve
     thin: Curve
+    middling: Curve
     distinct: int
 
     @staticmethod
@@ -106,7 +111,8 @@ class Sample:
             mean=middle + unit * mean,
             spread=0.0 if constant else unit * size,
             curve=curve,
-            thin=curve.thinned(),
+            thin=curve.thinned(_THIN),
+            middling=curve.thinned(_MIDDLING),
             distinct=distinct,
         )
 

@@ -1,7 +1,7 @@
 """Naming one curve: the fit of y ≈ c·f(a·x + b) + d for a given function f, and which f to prefer.
 
-A fit scans many a and b on some hundreds of points, then runs Levenberg–Marquardt from the best of them, with c and d in
-closed form at each step. All of this happens in standard units, so that the units of x and y do not matter.
+A fit scans many a and b on some hundreds of points, then runs Levenberg–Marquardt from the best of them, with c and d
+in closed form at each step. All of this happens in standard units, so that the units of x and y do not matter.
 """
 
 import math
@@ -22,8 +22,8 @@ from edgewise.symbolic.variable_projection import levenberg_marquardt, scan
 _REFINED = 6  # local minima of the scan that are improved on the same points
 _SECTIONS = 8  # sections of the range whose best starting points are improved, too
 _SAME, _RIVAL = 1.0 + 1e-4, 1.5  # ratios of the sums of squares of equal minima, and of such as may change places
-_BLOCK = 2**17  # numbers per temporary of the last improvement
-_STEPS = 12  # the number of steps of the first improvement
+_STEPS, _LAST = 12, 4  # the number of steps of the first improvement, and of that on the whole of a long curve
+_HOPEFUL = 100.0  # ratio of sums of squares above which a fit is not improved on the whole of a long curve
 _EDGE = 1e-4  # distance from the edge of a domain below which the edge itself is tried
 _NEGLIGIBLE = 1e-11  # relative error that a rounder parameter may cost
 
@@ -93,8 +93,8 @@ class Match:
 def match_primitive(x: Tensor, y: Tensor, primitive: Primitive, weights: Tensor | None = None) -> Match | None:
     """Fit y ≈ c·f(a·x + b) + d to a curve.
 
-    Singular points of f are kept out of the range of x. Where several parameters give the same curve, the canonical ones
-    are returned (see `Redundancy.canonical`).
+    Singular points of f are kept out of the range of x. Where several parameters give the same curve, the canonical
+    ones are returned (see `Redundancy.canonical`). The work is done on the CPU.
 
     Args:
         x: inputs, shape (N,), float64, in any order and unit; may repeat.
@@ -103,8 +103,8 @@ def match_primitive(x: Tensor, y: Tensor, primitive: Primitive, weights: Tensor 
         weights: how much each point counts, shape (N,), none negative; the same for all if None.
 
     Returns:
-        The best fit found, or None where f cannot serve: it is not finite, or is constant, on the range of x, whatever a
-        and b. Of a curve whose x or y is constant, c is 0.
+        The best fit found, or None where f cannot serve: it is not finite, or is constant, on the range of x, whatever
+        a and b. Of a curve whose x or y is constant, c is 0.
 
     Raises:
         ShapeError: x, y and weights are not vectors of one length of 1 or more.
@@ -118,8 +118,8 @@ def match_primitive(x: Tensor, y: Tensor, primitive: Primitive, weights: Tensor 
         >>> [round(value, 9) for value in (match.a, match.b, match.c, match.d)]
         [7.0, -1.0, 0.3, 2.0]
 
-    Source: variable projection, Golub and Pereyra (1973); the affine form is that of Liu et al., "KAN: Kolmogorov–Arnold
-        Networks" (2024), section 2.5.1.
+    Source: variable projection, Golub and Pereyra (1973); the affine form is that of Liu et al., "KAN:
+        Kolmogorov–Arnold Networks" (2024), section 2.5.1.
     """
     with torch.no_grad():
         return next(iter(_fit(Sample.of(x, y, weights), [primitive])), None)
@@ -130,10 +130,13 @@ def rank_matches(
 ) -> list[Match]:
     """Fit many primitives to a curve and order them by description length, best first.
 
-    The score, in bits, is log₂(rmse / standard deviation of y) + complexity of f + number of free constants. One more
-    constant or unit of complexity has to halve the error to pay. The relative error is floored at 2⁻³⁰, or at what the
-    rounding of x and y leaves of it if that is more: below, all fits are exact, and the simplest is the first. A constant
-    that is redundant for f is not free, and neither is a shift b of less than the relative error.
+    The score, in bits, is log₂(rmse / standard deviation of y) + (complexity of f + constants) / 2, so that two more
+    units of complexity have to halve the error to pay. The relative error is floored at 2⁻³⁰, or at what the rounding
+    of x and y leaves of it if that is more: below, all fits are exact, and the simplest comes first. The constants are
+    a and b, unless redundant for f; a shift b of less than the relative error does not count. The number of points does
+    not matter, since the error of a trained edge is mostly not noise.
+
+    Of a curve of more than 2048 points, fits far from the best are improved on some of the points only.
 
     Args:
         x: inputs, shape (N,), float64, in any order and unit; may repeat.
@@ -184,34 +187,39 @@ def _degenerate(sample: Sample, primitive: Primitive) -> Match | None:
     return next((flat for a, b in places if (flat := _flat(sample, primitive, a, b)) is not None), None)
 
 
-def _finished(sample: Sample, primitive: Primitive, best: Starts) -> Match | None:
-    """The match at a point in coordinates, with the roundest parameters that do as well."""
-    fits = [fit for a, b in _settled(sample, primitive, best) if (fit := _project(sample, primitive, a, b)) is not None]
+def _finished(sample: Sample, primitive: Primitive, points: Starts) -> Match | None:
+    """The match at the best of some points in coordinates, with the roundest parameters that do as well."""
+    tried = [_project(sample, primitive, a, b) for a, b in _settled(sample, primitive, points)]
+    fits = [fit for fit in tried if fit is not None]
     enough = min((fit.rmse for fit in fits), default=0.0) * (1.0 + _NEGLIGIBLE) + _NEGLIGIBLE * sample.spread
     return next((fit for fit in fits if fit.rmse <= enough), None)
 
 
 def _search(sample: Sample, primitives: Sequence[Primitive]) -> dict[int, Starts]:
-    """The best point in coordinates of each primitive, by its place; without those that are nowhere of use."""
+    """The best points in coordinates of each primitive, by its place; without those that are nowhere of use."""
+    # Of a long curve some hundreds of points show which starts lead to the best fit, and some thousands how good it can
+    # be; only the best of all primitives are then improved on the whole of it.
     scanned = [_scanned(sample, primitive, place) for place, primitive in enumerate(primitives)]
     usable = [chosen for chosen in scanned if chosen is not None]
     if not usable:
         return {}
-    refined, loss = levenberg_marquardt(primitives, sample.thin, joined(usable), iterations=_STEPS)
-    refined = refined[_leading(refined.owner, loss)]
-    # All primitives share each step, since it is the number of operations that costs; but not beyond the cache.
-    most = max(1, _BLOCK // len(sample.x))
-    found = {}
-    for rows in torch.arange(len(refined.owner)).split(most):
-        polished, loss = levenberg_marquardt(primitives, sample.curve, refined[rows])
-        for row, value in enumerate(loss.tolist()):
-            owner = int(polished.owner[row])
-            if value < math.inf and (owner not in found or value < found[owner][0]):
-                found[owner] = (value, polished[torch.tensor([row])])
-    return {owner: best for owner, (_, best) in found.items()}
+    points, loss = levenberg_marquardt(primitives, sample.thin, joined(usable), iterations=_STEPS)
+    points, loss = levenberg_marquardt(primitives, sample.middling, points[_leading(points.owner, loss, rival=True)])
+    best = _leading(points.owner, loss)
+    points, loss = points[best], loss[best]
+    if sample.middling is not sample.curve:
+        hopeful = (loss <= _HOPEFUL * loss.min()).nonzero().squeeze(1)
+        improved, _ = levenberg_marquardt(primitives, sample.curve, points[hopeful], iterations=_LAST)
+        points = points.moved(points.theta.index_copy(0, hopeful, improved.theta))
+    points = points[loss < math.inf]
+    edges = _at_edges(points)
+    if len(edges.owner):
+        edges, _ = levenberg_marquardt(primitives, sample.middling, edges, iterations=_STEPS)
+    points = joined([edges, points])
+    return {owner: points[points.owner == owner] for owner in points.owner.unique().tolist()}
 
 
-def _leading(owner: Tensor, loss: Tensor) -> Tensor:
+def _leading(owner: Tensor, loss: Tensor, rival: bool = False) -> Tensor:
     """The row of each owner's least loss, and of another minimum that is nearly as low, in the order of the owners."""
     leading = []
     for place in owner.unique_consecutive().tolist():
@@ -219,8 +227,17 @@ def _leading(owner: Tensor, loss: Tensor) -> Tensor:
         rows = rows[loss[rows].argsort()]
         least = loss[rows[0]]
         rivals = rows[(loss[rows] > _SAME * least) & (loss[rows] < _RIVAL * least)]
-        leading += [rows[:1], rivals[:1]]
+        leading += [rows[:1], rivals[:1]] if rival else [rows[:1]]
     return torch.cat(leading)
+
+
+def _at_edges(points: Starts) -> Starts:
+    """For each point whose argument ends close to an edge of the domain, those that end right there."""
+    _, _, gap, _, _, _, shrink, _ = points.table.unbind(1)
+    close = (points.theta < math.log(_EDGE)) & (torch.stack((gap, shrink), dim=1) != 0.0)
+    choices = torch.tensor([[True, True], [True, False], [False, True]])
+    rows, choice = (close[:, None] | ~choices).all(2).nonzero().unbind(1)
+    return points[rows].moved(points.theta[rows].masked_fill(choices[choice], -math.inf))
 
 
 def _scanned(sample: Sample, primitive: Primitive, place: int) -> Starts | None:
@@ -241,11 +258,9 @@ def _scanned(sample: Sample, primitive: Primitive, place: int) -> Starts | None:
 
 
 def _promising(loss: Tensor) -> Tensor:
-    """The flat positions of the best starting points in a grid of losses (G, P).
-
-    These are the local minima, the cells no worse than those around them, and the best of each section of members. Local
-    minima alone are not enough: where sinh is nearly an exponential, all of them lead to one.
-    """
+    """The flat positions of the best starting points in a grid of losses (G, P)."""
+    # These are the local minima, cells no worse than those around them, and the best of each section of members. Local
+    # minima alone are not enough: where sinh is nearly an exponential, all of them lead to one.
     framed = torch.nn.functional.pad(loss, (1, 1, 1, 1), value=math.inf)
     around = torch.nn.functional.max_pool2d(-framed[None], 3, stride=1).squeeze(0).neg()
     minima = ((loss <= around) & (loss < math.inf)).flatten().nonzero().squeeze(1)
@@ -297,15 +312,8 @@ def _places(sample: Sample, primitive: Primitive, points: Starts) -> Iterator[tu
         yield a, b
 
 
-def _settled(sample: Sample, primitive: Primitive, best: Starts) -> Iterator[tuple[float, float]]:
-    """Candidates for the final a and b, the roundest first: at the edge of the domain, with b = 0, as found."""
-    theta = best.theta
-    _, _, gap, _, _, _, shrink, _ = best.table[0].tolist()
-    if gap:
-        edges = torch.tensor([[True, True], [True, False], [False, True]] if shrink else [[True, False]])
-        edges = edges[((theta < math.log(_EDGE)) | ~edges).all(1)]
-        theta = torch.cat((torch.where(edges, -math.inf, theta), theta))
-    points = best[torch.zeros(len(theta), dtype=torch.long)].moved(theta)
+def _settled(sample: Sample, primitive: Primitive, points: Starts) -> Iterator[tuple[float, float]]:
+    """Candidates for the final a and b, of each point in coordinates the roundest first: b = 0, then as found."""
     largest = float(sample.x.abs().max())
     for a, b in _places(sample, primitive, points):
         if 0.0 < abs(b) <= _NEGLIGIBLE * abs(a) * largest:
@@ -314,12 +322,12 @@ def _settled(sample: Sample, primitive: Primitive, best: Starts) -> Iterator[tup
             # f is singular or has a kink where its argument is 0; if that is at a point of the curve, then exactly so.
             nearest = float(sample.x[(a * sample.x + b).abs().argmin()])
             if abs(a * nearest + b) <= 8.0 * EPS * largest:
-                yield a, -a * nearest
+                yield a, 0.0 - a * nearest
         yield _inside(sample, primitive, a, b)
 
 
 def _inside(sample: Sample, primitive: Primitive, a: float, b: float) -> tuple[float, float]:
-    """a and b, moved by their rounding errors where these put the argument outside of the domain."""
+    """The a and b, moved by their rounding errors where these put the argument outside of the domain."""
     low, high = primitive.domain
     ends = a * torch.stack((sample.x[0], sample.x[-1])) + b
     least, most = float(ends.min()), float(ends.max())
@@ -359,15 +367,14 @@ def _flat(sample: Sample, primitive: Primitive, a: float, b: float) -> Match | N
     return _scored(sample, primitive, (a, b, c, d), sample.rmse(torch.full_like(sample.y, d)))
 
 
-def _scored(
-    sample: Sample, primitive: Primitive, parameters: tuple[float, float, float, float], rmse: float
-) -> Match:
+def _scored(sample: Sample, primitive: Primitive, parameters: tuple[float, float, float, float], rmse: float) -> Match:
     """The match with its measures."""
     a, b, c, d = parameters
     relative = rmse / sample.spread if sample.spread > 0.0 else 0.0
     counted = max(relative, sample.floor())
     redundant = primitive.redundant
-    unshifted = redundant.shifting is None and abs(b) <= 0.5 * counted * abs(a) * sample.extent
+    shifted = redundant.shifting is None and abs(b) > 0.5 * counted * abs(a) * sample.extent
+    units = primitive.complexity + (redundant.scaling is None) + shifted
     return Match(
         primitive=primitive,
         a=a,
@@ -376,7 +383,7 @@ def _scored(
         d=d,
         r2=1.0 - relative**2,
         rmse=rmse,
-        bits=math.log2(counted) + primitive.complexity + redundant.constants - unshifted,
+        bits=math.log2(counted) + 0.5 * units,
     )
 
 

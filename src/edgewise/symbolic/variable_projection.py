@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from edgewise.primitives import Primitive
-from edgewise.symbolic.charts import Starts
+from edgewise.symbolic.charts import Starts, joined
 from edgewise.symbolic.curve import Curve
 
-_CHUNK = 2**17  # numbers per temporary: small enough to stay in a core's cache
+_CHUNK = 2**17  # numbers per temporary of a scan: small enough to stay in a core's cache
+_BLOCK = 2**18  # numbers per temporary of a descent: more, since few points are left after some steps
 _FLAT = 1e-14  # var f / mean f² below which f on the inputs is rounding error more than shape
 _GAIN = 1e-9  # relative decrease of the sum of squares, made or promised, at which a step is the last
 _EXACT = 1e-29  # relative sum of squares that is rounding error
@@ -106,6 +107,7 @@ def linearise(primitives: Sequence[Primitive], curve: Curve, starts: Starts) -> 
     owned = [(f, part) for f, part in zip(primitives, u.split(counts), strict=True) if len(part)]
     value = torch.cat([f.function(part) for f, part in owned])
     slope = torch.cat([f.derivative(part) for f, part in owned])
+    slope = torch.where(slope.isinf(), 0.0, slope)  # at the edge of a domain the argument stays where it is
     root = curve.weights.sqrt()
     target = curve.z * root
     mean = value @ curve.weights
@@ -131,7 +133,7 @@ def linearise(primitives: Sequence[Primitive], curve: Curve, starts: Starts) -> 
 
 
 def levenberg_marquardt(
-    primitives: Sequence[Primitive], curve: Curve, starts: Starts, iterations: int = 60
+    primitives: Sequence[Primitive], curve: Curve, starts: Starts, iterations: int = 40
 ) -> tuple[Starts, Tensor]:
     """Improve all starting points at once, each with a damping of its own.
 
@@ -146,6 +148,13 @@ def levenberg_marquardt(
 
     Source: Marquardt (1963); each step is damped relative to the diagonal.
     """
+    rows = torch.arange(len(starts.owner)).split(max(1, _BLOCK // len(curve.z)))
+    parts = [_descend(primitives, curve, starts[block], iterations) for block in rows]
+    return joined([part for part, _ in parts]), torch.cat([loss for _, loss in parts])
+
+
+def _descend(primitives: Sequence[Primitive], curve: Curve, starts: Starts, iterations: int) -> tuple[Starts, Tensor]:
+    """As `levenberg_marquardt`, for as many starts as one temporary can hold."""
     theta = starts.theta.clone()
     here = linearise(primitives, curve, starts)
     loss = here.loss.clone()
@@ -172,7 +181,7 @@ def levenberg_marquardt(
 
 
 def _damped_step(model: Linearised, damping: Tensor) -> Tensor:
-    """The minimiser of the model with its diagonal raised by `damping` (S,), shape (S, 2); 0 along fixed coordinates."""
+    """Steps (S, 2) to the minimum of the model, its diagonal raised by `damping` (S,); 0 along fixed coordinates."""
     size = model.hessian.diagonal(dim1=1, dim2=2).sqrt()
     size = torch.where(size > 0.0, size, 1.0)
     slope = model.gradient / size

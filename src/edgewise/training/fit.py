@@ -46,9 +46,9 @@ class Stopping:
     patience: int | None = None
     max_time: float | None = None
 
-    def reason(self, score: float, stale: int, elapsed: float, converged: bool) -> Reason | None:
+    def reason(self, score: float | None, stale: int, elapsed: float, converged: bool) -> Reason | None:
         """Why to stop now, or None."""
-        if self.target is not None and score <= self.target:
+        if self.target is not None and score is not None and score <= self.target:
             return "target"
         if converged:
             return "converged"
@@ -92,9 +92,9 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
         penalty: added to the loss, such as `Sparsity()`.
         validation: a share of the rows to hold out, or data of its own; the best step is chosen by its loss.
         batch: rows of a minibatch, for first-order solvers.
-        patience: end when the loss has not improved for this many steps.
+        patience: end when the loss has not improved for this many steps; with a batch, passes over the data.
         max_time: end after this many seconds.
-        target: end when the loss is at most this.
+        target: end when the loss is at most this, that of the validation data if there are any.
         callbacks: called after every step with the model and the row of the history; a true result ends the fit.
         progress: show the progress on standard error.
         seed: fixes what is random: the hold-out, the sample and the minibatches.
@@ -118,7 +118,7 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     """
     _check_options(steps, batch, patience, max_time)
     chosen_loss = find_loss(loss)
-    rows = _rows(model, (data, y) if y is not None else data, chosen_loss)
+    rows = training_rows(model, (data, y) if y is not None else data, chosen_loss)
     rows, held_out = _hold_out(model, rows, validation, chosen_loss, seed)
     objective = _objective(model, rows, chosen_loss, penalty)
     run = _choose_solver(solver, objective, batch).start(objective, seed=seed)
@@ -144,6 +144,7 @@ class _Training:
     history: History = field(default_factory=History)
     best: tuple[float, dict[str, Tensor]] | None = None
     stale: int = 0
+    compared: bool = True
 
     def train(self, shown: Progress | None) -> History:
         """Take all steps; keyboard interrupts end the fit like any other reason."""
@@ -157,6 +158,8 @@ class _Training:
                     break
         except KeyboardInterrupt:
             self.history.reason = "interrupted"
+        if not self.compared:
+            self._remember_if_best(None)
         if self.best is not None:
             self.model.load_state_dict(self.best[1])
         return self.history
@@ -165,19 +168,27 @@ class _Training:
         calm = number > _CALM_AFTER * self.steps
         if not calm and number % _STEPS_BETWEEN_GRID_MOVES == 1:
             self._move_grids()
+        self.compared = False
         step = self.run.step()
-        validation = self._remember_if_best(step.loss + step.penalty if step.exact else None) if step.whole else None
+        validation = None
+        if step.whole or number == self.steps:
+            validation = self._remember_if_best(step.loss + step.penalty if step.exact else None)
         row = _row(number, time.monotonic() - started, step, validation)
         self.history.append(row)
         if shown is not None:
             shown.show(row)
         if any([callback(self.model, row) for callback in self.callbacks]):
             return "target"
-        goal = step.loss if validation is None else validation
         elapsed = time.monotonic() - started
         # A solver that is done on grids that no longer fit the values is not done.
         converged = step.converged and (calm or not self._move_grids())
-        return self.stopping.reason(goal, self.stale, elapsed, converged)
+        return self.stopping.reason(self._goal(step, validation), self.stale, elapsed, converged)
+
+    def _goal(self, step: Step, validation: float | None) -> float | None:
+        """The loss that the target is compared with; None where this step's parameters were not compared."""
+        if not self.compared or self.held_out is not None or self.stopping.target is None:
+            return validation
+        return step.loss if step.exact else float(self.objective.loss().detach())
 
     def _move_grids(self) -> bool:
         moved = fit_grids_to_values(self.model, self.objective.x)
@@ -197,6 +208,7 @@ class _Training:
             The validation loss, or None without validation data.
         """
         validation = None if self.held_out is None else float(self.held_out.loss().detach())
+        self.compared = True
         score = validation if validation is not None else (self.objective.value() if objective is None else objective)
         if self.best is None or score < self.best[0]:
             self.best = (score, {name: value.detach().clone() for name, value in self.model.state_dict().items()})
@@ -229,7 +241,7 @@ def _check_options(steps: int, batch: int | None, patience: int | None, max_time
 _Rows = tuple[Tensor, Tensor | None]
 
 
-def _rows(model: Network, data: Any, loss: Loss | ModelLoss) -> _Rows:
+def training_rows(model: Network, data: Any, loss: Loss | ModelLoss) -> _Rows:
     """Checked training inputs and targets on the model's device; None where there are no targets."""
     wants_labels = isinstance(loss, CrossEntropy)
     dataset = as_dataset(data, dtype=model.dtype, labels=wants_labels)
@@ -252,7 +264,7 @@ def _hold_out(
     if validation is None:
         return rows, None
     if not isinstance(validation, float):
-        return rows, _rows(model, validation, loss)
+        return rows, training_rows(model, validation, loss)
     x, y = rows
     count = round(validation * len(x))
     if not 0 < validation < 1 or not 0 < count < len(x):

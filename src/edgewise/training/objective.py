@@ -92,7 +92,9 @@ class Objective(abc.ABC):
         return Linearisation(near.value + float(value.detach()), near.gradient + gradient, near.curvature)
 
     def _gradient(self, value: Tensor) -> Tensor:
-        """The gradient of a 0-d tensor by the free parameters, shape (P,)."""
+        """The gradient of a 0-d tensor by the free parameters, shape (P,); zero where it depends on none."""
+        if not value.requires_grad:
+            return torch.zeros_like(self.parameters)
         named = dict(self.model.named_parameters())
         grads = torch.autograd.grad(value, list(named.values()), allow_unused=True)
         return gather_gradients(self.model, dict(zip(named, grads, strict=True)))

@@ -38,7 +38,7 @@ class Sparsity:
     l1·Σ_e s_e − entropy·Σ_e p_e log p_e, summed over the layers.
 
     Args:
-        l1: weight of the activities, 0 or more.
+        l1: weight of the activities, 0 or more; the default suits targets of a spread around 1.
         entropy: weight of the entropy, 0 or more.
         epsilon: activities are √(variance + epsilon²), which keeps the penalty differentiable at dead edges.
 
@@ -54,8 +54,8 @@ class Sparsity:
     least squares.
     """
 
-    l1: float = 1e-3
-    entropy: float = 2e-3
+    l1: float = 3e-2
+    entropy: float = 1e-2
     epsilon: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -120,7 +120,7 @@ class Smoothness:
         for layer in model.all_layers:
             for block in layer.all_blocks():
                 if isinstance(block, BasisBlock):
-                    c = block.coefficients
+                    c = block.effective_coefficients
                     total = total + self.weight * torch.einsum("ims,imn,ins->", c, _roughness(block), c)
         return total
 

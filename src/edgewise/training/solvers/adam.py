@@ -71,9 +71,19 @@ class AdamRun:
             loss = batch.loss()
             penalty = batch.penalty_value()
             (loss + penalty).backward()
-        self.optimizer.step()
+        self._update()
         whole = not self.waiting
         return Step(loss=float(loss.detach()), penalty=float(penalty.detach()), exact=False, whole=whole)
+
+    def _update(self) -> None:
+        """The optimiser's step, with decay only of what has ever had a gradient: locked edges have none."""
+        parameters = list(self.objective.model.parameters())
+        before = [parameter.detach().clone() for parameter in parameters] if self.options.decay else []
+        self.optimizer.step()
+        for parameter, old in zip(parameters, before, strict=False):
+            moment = self.optimizer.state[parameter].get("exp_avg_sq")
+            if moment is not None:
+                parameter.data.copy_(torch.where(moment == 0, old, parameter.data))
 
     def _next_batch(self) -> Objective:
         rows = self.objective.x.shape[0]

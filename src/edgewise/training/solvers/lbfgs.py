@@ -49,6 +49,7 @@ class LBFGSRun:
 
     def restart(self) -> None:
         """See `Run.restart`."""
+        self.fresh = True
         self.optimizer = torch.optim.LBFGS(
             self.objective.model.parameters(),
             lr=self.options.learning_rate,
@@ -61,17 +62,19 @@ class LBFGSRun:
         )
 
     def step(self) -> Step:
-        """See `Run.step`."""
-        before = self.objective.parameters
+        """See `Run.step`; a step to where the objective is not finite is undone, and the next one starts afresh."""
+        before, fresh, self.fresh = self.objective.parameters, self.fresh, False
         self.optimizer.step(self._closure)
-        after = self.objective.parameters
+        value = self.objective.value()
+        failed = not math.isfinite(value)
+        if failed:
+            self.objective.parameters = before
+            self.restart()
+            value = self.objective.value()
         with torch.enable_grad():
             penalty = float(self.objective.penalty_value().detach())
-        value = self.objective.value()
-        if not math.isfinite(value):
-            self.objective.parameters = before
-            value = self.objective.value()
-        stuck = bool((after == before).all()) or not math.isfinite(value)
+        unmoved = bool((self.objective.parameters == before).all())
+        stuck = unmoved and (fresh or not failed)
         return Step(loss=value - penalty, penalty=penalty, converged=stuck)
 
     def _closure(self) -> Tensor:

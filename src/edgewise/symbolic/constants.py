@@ -1,0 +1,259 @@
+"""Canonical and exact constants of symbolic edges.
+
+The affine parameters of neighbouring edges say some things twice: the scale and shift of a hidden node, the constants of the
+edges that arrive at a node, the redundancies of each primitive. `canonical` removes that freedom without changing the
+function, and freezes what became redundant; only then does a constant have a value that data can tell. `snapped` puts
+exact numbers where the data cannot tell the difference, one after the other, and refits the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from edgewise.network import KANLayer, Network, SymbolicBlock
+from edgewise.training import Loss
+from edgewise.training.gauss_newton import Linearisation, block_slices
+from edgewise.training.objective import OutputObjective
+from edgewise.training.solvers import minimise
+
+Model = TypeVar("Model", bound=Network)
+
+_A, _B, _C, _D = range(4)
+_SIGMAS = 3.0
+_ROUNDING = 1e-8  # relative distance at which constants of an exact fit are tried
+_DENOMINATORS = (1, 2, 3, 4)
+_SHARPNESS = 0.1  # of the spacing of the exact numbers: what is known less well is left as it is
+_REFIT_STEPS = 30
+
+
+def symbolic_blocks(layer: KANLayer) -> list[SymbolicBlock]:
+    """The symbolic blocks of a layer."""
+    return [block for block in layer.all_blocks() if isinstance(block, SymbolicBlock)]
+
+
+@torch.no_grad()
+def canonical(model: Model) -> Model:
+    """The same function in canonical affine parameters, the redundant ones frozen.
+
+    Args:
+        model: the network, which is left as it is.
+
+    Returns:
+        A new network. Locked edges, and nodes that touch edges which are not symbolic, keep their parameters.
+    """
+    new = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+    edges = [_editable(layer) for layer in new.all_layers]
+    for index, layer in enumerate(new.all_layers):
+        for edge in edges[index]:
+            edge.normalise()
+        last = index + 1 == len(new.all_layers)
+        for subnode in range(layer.subnodes):
+            arriving = [edge for edge in edges[index] if edge.target == subnode]
+            if len(arriving) != int(layer.mask[:, subnode].sum()) or not arriving:
+                continue
+            leaving = [] if last else [edge for edge in edges[index + 1] if edge.source == subnode]
+            is_gauge = not last and max(layer.nodes) == 1
+            if is_gauge and leaving and len(leaving) == int(new.all_layers[index + 1].mask[subnode].sum()):
+                _fix_scale_and_shift(arriving, leaving)
+            else:
+                _gather_constants(arriving)
+    return new
+
+
+@dataclass
+class _EditableEdge:
+    """One edge of a symbolic block; writes go to the block."""
+
+    block: SymbolicBlock
+    row: int
+
+    @property
+    def source(self) -> int:
+        return int(self.block.source[self.row])
+
+    @property
+    def target(self) -> int:
+        return int(self.block.target[self.row])
+
+    def get(self) -> list[float]:
+        return self.block.affine[self.row].tolist()
+
+    def set(self, values: tuple[float, ...] | list[float]) -> None:
+        self.block.affine[self.row] = torch.tensor(values, dtype=self.block.affine.dtype)
+
+    def freeze(self, parameter: int) -> None:
+        self.block.frozen[self.row, parameter] = True
+
+    def normalise(self) -> None:
+        """Canonical parameters of this edge alone; what its primitive makes redundant is frozen."""
+        redundant = self.block.primitive.redundant
+        a, b, c, d = redundant.canonical(*self.get())
+        self.set((a, b, c, d))
+        self.block.frozen[self.row] = False
+        if redundant.scaling is not None and abs(a) == 1:
+            self.freeze(_A)
+        if redundant.shifting is not None and b == 0:
+            self.freeze(_B)
+        if redundant.amplitude:
+            for parameter in (_A, _B, _C):
+                self.freeze(parameter)
+
+
+def _editable(layer: KANLayer) -> list[_EditableEdge]:
+    edges = []
+    for block in symbolic_blocks(layer):
+        free = torch.nonzero(~block.locked_edges).flatten().tolist()
+        edges += [_EditableEdge(block, row) for row in free]
+    return sorted(edges, key=lambda edge: (edge.target, edge.source))
+
+
+def _gather_constants(arriving: list[_EditableEdge]) -> None:
+    """All constants of the edges of a subnode go to the first."""
+    total = sum(edge.get()[_D] for edge in arriving)
+    for position, edge in enumerate(arriving):
+        a, b, c, _ = edge.get()
+        edge.set((a, b, c, total if position == 0 else 0.0))
+        if position:
+            edge.freeze(_D)
+
+
+def _fix_scale_and_shift(arriving: list[_EditableEdge], leaving: list[_EditableEdge]) -> None:
+    """Give a hidden node the scale of its first edge and no constant; the leaving edges undo it."""
+    shift = sum(edge.get()[_D] for edge in arriving)
+    scale = next((edge.get()[_C] for edge in arriving if edge.get()[_C] != 0), 1.0)
+    fixed = False
+    for edge in arriving:
+        a, b, c, _ = edge.get()
+        edge.set((a, b, c / scale, 0.0))
+        edge.freeze(_D)
+        if c != 0 and not fixed:
+            edge.freeze(_C)
+            fixed = True
+    for edge in leaving:
+        a, b, c, d = edge.get()
+        edge.set((a * scale, b + a * shift, c, d))
+        edge.normalise()
+
+
+@torch.no_grad()
+def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list[str]]:
+    """Exact constants where the data cannot tell them from what was fitted.
+
+    Constants are tried from the simplest on; each is frozen at its exact value, the rest is refitted, and the change is kept
+    if the loss rises by no more than noise would explain.
+
+    Args:
+        model: a canonical, fitted network, which is left as it is.
+        x: inputs, shape (N, I).
+        y: targets as the loss takes them.
+        loss: the loss that was minimised.
+
+    Returns:
+        A new network, and what was snapped, a line each.
+    """
+    notes: list[str] = []
+    refused: set[tuple[int, int, int]] = set()
+    model = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+    while True:
+        near = OutputObjective(model, x, y, loss, None).loss_linearised()
+        candidate = next(_candidates(model, near, len(x), refused), None)
+        if candidate is None:
+            return model, notes
+        trial = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+        block = symbolic_blocks(trial.all_layers[candidate.layer])[candidate.block]
+        block.affine[candidate.row, candidate.parameter] = candidate.exact
+        block.frozen[candidate.row, candidate.parameter] = True
+        reached = minimise(OutputObjective(trial, x, y, loss, None), steps=_REFIT_STEPS)
+        if reached <= _allowed(near.value, len(x), y):
+            model = trial
+            notes.append(f"constant {candidate.value:.9g} of {block.primitive.name} taken as {candidate.exact:.9g}")
+        else:
+            refused.add(candidate.key)
+
+
+def _allowed(value: float, samples: int, y: Tensor) -> float:
+    """The loss up to which an exact constant is no worse than the fitted one."""
+    floor = 0.0
+    if y.is_floating_point():
+        floor = (32 * torch.finfo(y.dtype).eps) ** 2 * float(y.square().mean())
+    return max(value * math.exp(_SIGMAS**2 / samples), floor)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    layer: int
+    block: int
+    row: int
+    parameter: int
+    value: float
+    exact: float
+    cost: float
+
+    @property
+    def key(self) -> tuple[int, int, int, int, float]:
+        return self.layer, self.block, self.row, self.parameter, self.exact
+
+
+def _candidates(model: Network, near: Linearisation, samples: int, refused: set[Any]) -> Iterator[_Candidate]:
+    """Free constants with a simple number nearby, the simplest first."""
+    found = []
+    for (layer, block, row, parameter), value, sigma in _free_constants(model, near, samples):
+        primitive = symbolic_blocks(model.all_layers[layer])[block].primitive
+        periodic = primitive.redundant.turn is not None and parameter in (_A, _B)
+        for exact, cost in _simple_numbers(value, sigma, periodic=periodic):
+            if parameter == _A and exact == 0:
+                continue  # the edge would be a constant: another primitive, not another number
+            found.append(_Candidate(layer, block, row, parameter, value, exact, cost))
+    found.sort(key=lambda candidate: candidate.cost)
+    return (candidate for candidate in found if candidate.key not in refused)
+
+
+def _free_constants(
+    model: Network, near: Linearisation, samples: int
+) -> Iterator[tuple[tuple[int, int, int, int], float, float]]:
+    """(layer, block, row, parameter), value and standard error of every constant that is not frozen."""
+    positions: list[tuple[int, int, int, int]] = []
+    columns: list[int] = []
+    values: list[float] = []
+    for layer, index, block, start in block_slices(model):
+        if not isinstance(block, SymbolicBlock):
+            continue
+        rows = torch.nonzero(~block.locked_edges).flatten().tolist()
+        which = symbolic_blocks(layer).index(block)
+        for place, row in enumerate(rows):
+            for parameter in range(4):
+                if not bool(block.frozen[row, parameter]):
+                    positions.append((index, which, row, parameter))
+                    columns.append(start + 4 * place + parameter)
+                    values.append(float(block.affine[row, parameter]))
+    free = near.curvature.diagonal() > 0
+    variance = torch.zeros_like(near.gradient)
+    if bool(free.any()):
+        inverse = torch.linalg.pinv(near.curvature[free][:, free], hermitian=True)
+        # The curvature of a mean square is 2/N times that of half the sum of squares: variance = 2·loss/N · H⁻¹.
+        variance[free] = 2 * near.value / max(1, samples - int(free.sum())) * inverse.diagonal().clamp_min(0)
+    for position, column, value in zip(positions, columns, values, strict=True):
+        yield position, value, math.sqrt(float(variance[column]))
+
+
+def _simple_numbers(value: float, sigma: float, *, periodic: bool) -> Iterator[tuple[float, float]]:
+    """Simple numbers that a value cannot be told from, with their cost in bits."""
+    reach = _SIGMAS * sigma + _ROUNDING * max(1.0, abs(value))
+    if abs(value) <= reach:
+        yield 0.0, 0.0
+    units = [(1.0, 0.0), (math.pi, 1.0)] if periodic else [(1.0, 0.0)]
+    for unit, extra in units:
+        for denominator in _DENOMINATORS:
+            numerator = round(value / unit * denominator)
+            exact = numerator * unit / denominator
+            if numerator == 0 or math.gcd(numerator, denominator) != 1:
+                continue
+            known = sigma * _SIGMAS <= _SHARPNESS * unit / denominator
+            if known and abs(value - exact) <= reach:
+                yield exact, extra + 1 + math.log2(abs(numerator)) + 2 * math.log2(denominator)

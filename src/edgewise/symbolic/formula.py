@@ -1,0 +1,128 @@
+"""Reading a formula off a network whose edges are all symbolic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import sympy
+
+from edgewise.errors import OptionError, SymbolicError
+from edgewise.network import Network, SymbolicBlock, subnodes
+
+_MOST_OPERATIONS = 400  # larger expressions are returned as they are: expanding them takes long and helps nobody
+_DENOMINATORS = range(1, 13)
+_EXACT = 4 * 2.0**-52  # relative: constants this close to a simple number were put there
+
+
+def symbolic_formula(
+    model: Network, *, names: Sequence[str] | None = None, digits: int | None = None
+) -> sympy.Expr | list[sympy.Expr]:
+    """The formula that a symbolic network computes.
+
+    Args:
+        model: a network without numeric edges.
+        names: of the inputs; the model's own if not given.
+        digits: round constants to this many significant digits; all digits if not given.
+
+    Returns:
+        A SymPy expression in plain symbols of these names, or a list of them where there are several outputs.
+
+    Raises:
+        SymbolicError: an edge is still numeric; the message names it.
+        OptionError: the number of names is wrong.
+
+    Example:
+        >>> import edgewise as ew
+        >>> model = ew.KAN([1, 1], seed=0)
+        >>> data = ew.create_dataset(lambda x: 3 * x[:, 0] ** 2, n_var=1)
+        >>> history = model.fit(data)
+        >>> model.auto_symbolic(data).symbolic_formula(names=["t"], digits=6)
+        3*t**2
+    """
+    names = model.input_names if names is None else tuple(names)
+    if len(names) != model.in_features:
+        raise OptionError(f"the model has {model.in_features} inputs, got {len(names)} names")
+    _require_symbolic(model)
+    # Powers of products only come apart for positive bases: assume so where the model's sample says so.
+    positive = (model.sample > 0).all(dim=0).tolist()
+    inner = [sympy.Dummy(f"x{i}", positive=True if positive[i] else None, real=True) for i in range(len(names))]
+    values: list[sympy.Expr] = list(inner)
+    for layer in model.all_layers:
+        sums: list[sympy.Expr] = [sympy.Integer(0)] * layer.subnodes
+        for block in layer.all_blocks():
+            assert isinstance(block, SymbolicBlock)
+            rows = zip(block.source.tolist(), block.target.tolist(), block.affine.tolist(), strict=True)
+            for source, target, (a, b, c, d) in rows:
+                argument = number(a) * values[source] + number(b)
+                sums[target] += number(c) * block.primitive.expression(argument) + number(d)
+        values = [sympy.Mul(*[sums[subnode] for subnode in group]) for group in subnodes(layer.nodes)]
+    outer = dict(zip(inner, [sympy.Symbol(name) for name in names], strict=True))
+    formulas = [_rounded(tidy(value), digits).xreplace(outer) for value in values]
+    return formulas[0] if len(formulas) == 1 else formulas
+
+
+def number(value: float) -> sympy.Expr:
+    """A float as an exact number where it is one: an integer, a small fraction, such a multiple of π; else a float.
+
+    Args:
+        value: finite.
+
+    Returns:
+        The number.
+
+    Example:
+        >>> import math
+        >>> [number(value) for value in (2.0, -0.75, math.pi / 2, 0.123)]
+        [2, -3/4, pi/2, 0.123]
+    """
+    for unit, symbol in ((1.0, sympy.Integer(1)), (math.pi, sympy.pi)):
+        for denominator in _DENOMINATORS:
+            scaled = value / unit * denominator
+            nearest = round(scaled)
+            if abs(nearest) <= 1_000_000 and abs(scaled - nearest) <= _EXACT * abs(scaled) and (nearest or not value):
+                fraction = Fraction(nearest, denominator)
+                return sympy.Rational(fraction.numerator, fraction.denominator) * symbol
+    return sympy.Float(value, 17)
+
+
+def tidy(expression: sympy.Expr) -> sympy.Expr:
+    """The shortest of a few forms of an expression: as it is, expanded, with exponentials of sums as products.
+
+    Args:
+        expression: any.
+
+    Returns:
+        An equal expression.
+    """
+    if sympy.count_ops(expression) > _MOST_OPERATIONS:
+        return expression
+    forms = [expression, sympy.expand(expression), sympy.expand_power_exp(sympy.expand(expression, deep=True))]
+    forms += [sympy.powsimp(form) for form in forms[1:]]
+    forms.append(sympy.expand(expression, mul=True, power_exp=False, power_base=False, log=False, deep=True))
+    return min(forms, key=sympy.count_ops)
+
+
+def _rounded(expression: sympy.Expr, digits: int | None) -> sympy.Expr:
+    if digits is None:
+        return expression
+    floats = expression.atoms(sympy.Float)
+    return expression.xreplace({value: number(float(f"{float(value):.{digits}g}")) for value in floats})
+
+
+def _require_symbolic(model: Network) -> None:
+    for index, layer in enumerate(model.all_layers):
+        for block in layer.all_blocks():
+            if not isinstance(block, SymbolicBlock) and bool(block.mask.any()):
+                source, target = block.mask.nonzero()[0].tolist()
+                count = sum(
+                    int(other.mask.sum())
+                    for each in model.all_layers
+                    for other in each.all_blocks()
+                    if not isinstance(other, SymbolicBlock)
+                )
+                raise SymbolicError(
+                    f"{count} edges are not symbolic, the first is ({index}, {source}, {target}); name them with "
+                    "auto_symbolic or fix_symbolic"
+                )
