@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import itertools
 import zlib
 
 import pytest
@@ -100,7 +101,7 @@ def network(basis_block, uniform):
         nodes = [arities(entry) for entry in width]
         layers = [
             KANLayer.from_blocks([basis_block(len(before), sum(after), **options)], after, len(before))
-            for before, after in zip(nodes, nodes[1:], strict=False)
+            for before, after in itertools.pairwise(nodes)
         ]
         return Network(layers, sample=uniform(-1, 1, 8, len(nodes[0])))
 
@@ -109,7 +110,7 @@ def network(basis_block, uniform):
 
 @pytest.fixture
 def mixed_network(basis_block, symbolic_block, uniform):
-    """Everything at once: two blocks in a layer, product nodes, a base function, masked and locked edges, two outputs."""
+    """Two blocks in each layer, product nodes, a base function, masked and locked edges, two outputs."""
     first_mask = torch.tensor([[True, True, False, True, True], [True, False, True, True, True]])
     locked = torch.tensor([[True, False, False, False, False], [False, False, False, False, True]])
     first = [

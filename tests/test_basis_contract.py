@@ -1,5 +1,6 @@
 """What every function family promises, whatever it is made of."""
 
+import itertools
 import json
 
 import numpy as np
@@ -213,7 +214,7 @@ def test_gram_matrices_are_integrals_of_products(basis, order):
     weights = torch.ones_like(u)
     weights[1:-1:2], weights[2:-1:2] = 4, 2
     wanted = torch.zeros(basis.size, basis.size, dtype=F64)
-    for low, high in zip(points[:-1], points[1:], strict=True):
+    for low, high in itertools.pairwise(points):
         inset = torch.lerp(low, high, u.clamp(1e-9, 1 - 1e-9))
         values = basis.values(inset[:, None], DOMAIN, order)[:, 0]
         wanted += values.T @ (values * (weights * (high - low) / 600).unsqueeze(1))
@@ -252,17 +253,17 @@ def test_the_breakpoints_span_the_domain(basis):
         (lambda: MexicanHat(scales=2).with_grid(0), "got grid=0"),
         (
             lambda: Chebyshev().with_grid(8),
-            r"Chebyshev\(degree=8\) has no grid of intervals to set to 8; refine its deg",
+            r"Chebyshev\(degree=8\) has no grid of intervals to set to 8; refine",
         ),
         (lambda: Fourier().with_grid(8), "no grid of intervals"),
         (
             lambda: Gaussian().with_degree(8),
-            r"Gaussian\(centers=8\) has no degree to set to 8; refine its grid instead",
+            r"Gaussian\(centers=8\) has no degree to set to 8; refine its grid",
         ),
         (lambda: MexicanHat().with_degree(8), "no degree to set to 8"),
         (
             lambda: basis_from_dict({"family": "Legendre"}),
-            "unknown basis family 'Legendre'; known: .*BSpline, Chebyshev",
+            "unknown basis family 'Legendre'; known: .*BSpline, Ch",
         ),
         (lambda: basis_from_dict({"grid": 3}), "unknown basis family None"),
         (lambda: basis_from_dict({"family": "BSpline", "size": 3}), "BSpline does not take these options: {'size': 3}"),

@@ -114,21 +114,23 @@ def test_grids_that_do_not_contain_the_old_one_are_projected(normal):
         (Gaussian(4), Gaussian(4)),
         (MexicanHat(2), MexicanHat(4)),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_functions_that_the_target_can_represent_are_kept(old, new, normal):
     assert_same_function(old, ENDS, new, ENDS, normal(2, old.size, 2), 1e-11)
 
 
-@pytest.mark.parametrize("old", [Chebyshev(4), Fourier(3)], ids=str)
-def test_nested_families_keep_their_coefficients(old):
+@pytest.mark.parametrize(
+    ("old", "positions"),
+    [
+        (Chebyshev(4), [0, 1, 2, 3, 4]),
+        (Fourier(3), [0, 1, 2, 3, 7, 8, 9]),  # 1, three of six cosines, three of six sines
+    ],
+)
+def test_nested_families_keep_their_coefficients(old, positions):
     new = old.with_degree(6)
     matrix = old.transfer(old.refined_grid(ENDS, new), new, ENDS)
     wanted = torch.zeros(2, new.size, old.size, dtype=F64)
-    if isinstance(old, Chebyshev):
-        positions = list(range(5))
-    else:
-        positions = [0, 1, 2, 3, 7, 8, 9]  # 1, then three cosines of six, then three sines of six
     wanted[:, positions, range(old.size)] = 1.0
     torch.testing.assert_close(matrix, wanted, rtol=0, atol=1e-12)
 
@@ -152,7 +154,7 @@ def test_a_wider_domain_takes_the_linear_continuation_along(normal):
 
 
 def smooth(x):
-    return torch.exp(torch.sin(3 * x)) / (1.5 + x)
+    return torch.exp(x) + torch.sin(4 * x)
 
 
 def rms_error(cells, degree):
@@ -163,7 +165,7 @@ def rms_error(cells, degree):
     return error.square().mean().sqrt()
 
 
-@pytest.mark.parametrize(("degree", "cells"), [(1, 80), (2, 50), (3, 40), (5, 28), (7, 36)])
+@pytest.mark.parametrize(("degree", "cells"), [(1, 60), (2, 40), (3, 30), (5, 24), (7, 24)])
 def test_the_order_of_approximation_is_degree_plus_one(degree, cells):
     coarse, fine = rms_error(cells, degree), rms_error(2 * cells, degree)
     assert fine > 1e-14  # still above rounding

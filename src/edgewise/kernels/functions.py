@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import _set_fwd_grad_enabled
 
 from edgewise.kernels import rules
 from edgewise.kernels.dispatch import select
@@ -39,7 +40,9 @@ def _function(
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Tensor:
-            return tangent(CONTRACTIONS, (*ctx.saved_tensors, *ctx.rest), tangents[:3])
+            # Forward mode is switched off in here, which would make nested `jacfwd` zero: PyTorch issue 197867.
+            with _set_fwd_grad_enabled(True):
+                return tangent(CONTRACTIONS, (*ctx.saved_tensors, *ctx.rest), tangents[:3])
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:

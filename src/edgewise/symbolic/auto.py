@@ -34,11 +34,13 @@ EdgeIndex = tuple[int, int, int]
 _FEWEST_TO_HOLD_OUT = 50
 _HELD_OUT = 0.2
 _TRIED = 4  # names per edge that are checked on the whole model
+_TRIED_SIMPLE = 2  # of those that are exact enough, the simplest
 _REFIT_STEPS = 25
 _FINAL_STEPS = 200
 _BITS_PER_HALVING = 4.0  # of the error; compared with the complexity of a primitive and its number of constants
 _TOLERANCE = 1.25  # factor by which a name may raise the root of the loss
 _SHARP = 1e-4  # of the spread of the targets: below this error the data are free of noise, the splines are what limits
+_EXACT = 1e-10  # of the spread: the formula is found
 _SHARP_TOLERANCE = 10.0  # there, names may cost more: the exact ones win it back at the end
 _FINEST_GRID = 40
 _WORTH_REFINING = 1.5  # factor by which the root of the loss must fall per doubling of the grid
@@ -60,6 +62,10 @@ class _Data:
         with torch.no_grad():
             value = float(self.loss.value(model(self.x_held), self.y_held))
         return math.sqrt(max(value, 0.0)) if math.isfinite(value) else math.inf
+
+    def spread(self) -> float:
+        """Standard deviation of real targets; 0 for labels, whose loss is never small."""
+        return float(self.y_held.std(correction=0)) if self.y_held.is_floating_point() else 0.0
 
     def refit(self, model: Network, steps: int) -> None:
         """Train on the rows to refit on."""
@@ -109,10 +115,27 @@ def auto_symbolic(  # noqa: PLR0913 - options of a search, all with defaults
     chosen = None if primitives is None else [get_primitive(name) for name in primitives]
     rows = _split(model, data, loss, seed)
     deadline = math.inf if max_time is None else time.monotonic() + max_time
-    naming = _Naming(sharpened(model, rows.x, rows.y, loss=rows.loss, held_out=(rows.x_held, rows.y_held)), rows, chosen)
-    named = naming.run(tolerance, deadline)
-    named, notes = _finished(named, rows)
-    return named.rebuilt(named.all_layers, notes=(*naming.notes, *notes))
+    sharp = sharpened(model, rows.x, rows.y, loss=rows.loss, held_out=(rows.x_held, rows.y_held))
+    attempts: list[tuple[float, Model]] = []
+    for floor in _floors(rows, sharp):
+        naming = _Naming(sharp, rows, chosen, floor)
+        named, notes = _finished(naming.run(tolerance, deadline), rows)
+        score = rows.score(named) + (math.inf if _numeric_edges(named) else 0.0)
+        attempts.append((score, named.rebuilt(named.all_layers, notes=(*naming.notes, *notes))))
+        if score <= _EXACT * rows.spread() or time.monotonic() > deadline:
+            break
+    return min(attempts, key=lambda attempt: attempt[0])[1]
+
+
+def _floors(rows: _Data, model: Network) -> list[float]:
+    """Errors below which names count as equally exact, so that the simplest is taken.
+
+    Where the data are free of noise, many functions come close to a curve. First the simplest of the close ones is tried; if
+    the formula does not turn out exact, the closest.
+    """
+    if rows.score(model) >= _SHARP * rows.spread():
+        return [0.0]
+    return [_SHARP * rows.spread(), 0.0]
 
 
 def sharpened(
@@ -161,10 +184,11 @@ def _doubled(model: Model, samples: int) -> Model | None:
 class _Naming:
     """Names edges one after the other."""
 
-    def __init__(self, model: Network, rows: _Data, primitives: list[Primitive] | None) -> None:
+    def __init__(self, model: Network, rows: _Data, primitives: list[Primitive] | None, floor: float) -> None:
         self.model = model
         self.rows = rows
         self.primitives = primitives
+        self.floor = floor
         self.notes: list[str] = []
 
     def run(self, tolerance: float, deadline: float) -> Any:
@@ -193,15 +217,18 @@ class _Naming:
 
     def _allowed(self, best: float, tolerance: float) -> float:
         """The error up to which a name stays."""
-        y = self.rows.y_held
-        sharp = y.is_floating_point() and best < _SHARP * float(y.std(correction=0))
-        return best * (max(tolerance, _SHARP_TOLERANCE) if sharp else tolerance) + _rounding(y)
+        sharp = best < _SHARP * self.rows.spread()
+        return max(best * (max(tolerance, _SHARP_TOLERANCE) if sharp else tolerance), self.floor) + _rounding(self.rows.y_held)
 
     def _ranked(self, edge: EdgeIndex) -> list[Match]:
         x, y = edge_samples(self.model, *edge, self.rows.x)
         step = max(1, len(x) // _CURVE_POINTS)
         order = x.argsort()[::step]
-        return rank_matches(x[order], y[order], self.primitives)[:_TRIED]
+        ranked = rank_matches(x[order], y[order], self.primitives)
+        # Among those below the floor the simplest may stand far down in the ranking.
+        floor = _SHARP * float(y.std(correction=0)) if self.floor else 0.0
+        simplest = sorted((match for match in ranked if match.rmse <= floor), key=_cost)
+        return list(dict.fromkeys([*ranked[:_TRIED], *simplest[:_TRIED_SIMPLE]]))
 
     def _best_name(self, edge: EdgeIndex, ranked: list[Match]) -> tuple[Any, float, str]:
         """The network with the name that scores best on the whole, its error, and the name."""
@@ -210,13 +237,17 @@ class _Naming:
             trial = with_match(self.model, *edge, match)
             self.rows.refit(trial, _REFIT_STEPS)
             score = self.rows.score(trial)
-            bits = _BITS_PER_HALVING * math.log2(max(score, _rounding(self.rows.y_held))) + match.complexity
-            bits += match.primitive.redundant.constants
+            bits = _BITS_PER_HALVING * math.log2(max(score, self.floor, _rounding(self.rows.y_held))) + _cost(match)
             results.append((bits, score, match, trial))
         if not results:
             return None, math.inf, ""
         _, score, match, trial = min(results, key=lambda result: result[0])
         return trial, score, match.primitive.name
+
+
+def _cost(match: Match) -> int:
+    """What naming the primitive and giving its constants costs, in bits."""
+    return match.complexity + match.primitive.redundant.constants
 
 
 def _finished(model: Model, rows: _Data) -> tuple[Model, list[str]]:

@@ -77,6 +77,10 @@ class Starts:
         """The same charts at other points, shape (S, 2)."""
         return replace(self, theta=theta)
 
+    def owned(self, owner: int) -> "Starts":
+        """The same points of a primitive at another place in the list."""
+        return replace(self, owner=torch.full_like(self.owner, owner))
+
     def flattened(self) -> "Starts":
         """The same starts in one row, where they were in groups: G·P = S."""
         return Starts(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from edgewise.network import KANLayer, Network, SymbolicBlock
+from edgewise.network import KANLayer, Network, SymbolicBlock, subnodes
 from edgewise.training import Loss
 from edgewise.training.gauss_newton import Linearisation, block_slices
 from edgewise.training.objective import OutputObjective
@@ -52,17 +52,12 @@ def canonical(model: Model) -> Model:
     for index, layer in enumerate(new.all_layers):
         for edge in edges[index]:
             edge.normalise()
-        last = index + 1 == len(new.all_layers)
-        for subnode in range(layer.subnodes):
-            arriving = [edge for edge in edges[index] if edge.target == subnode]
-            if len(arriving) != int(layer.mask[:, subnode].sum()) or not arriving:
-                continue
-            leaving = [] if last else [edge for edge in edges[index + 1] if edge.source == subnode]
-            is_gauge = not last and max(layer.nodes) == 1
-            if is_gauge and leaving and len(leaving) == int(new.all_layers[index + 1].mask[subnode].sum()):
-                _fix_scale_and_shift(arriving, leaving)
-            else:
-                _gather_constants(arriving)
+        for node, group in enumerate(subnodes(layer.nodes)):
+            factors = [_complete(edges[index], layer, 0, subnode) for subnode in group]
+            leaving = None
+            if index + 1 < len(new.all_layers):
+                leaving = _complete(edges[index + 1], new.all_layers[index + 1], 1, node)
+            _tidy_node(factors, leaving)
     return new
 
 
@@ -113,32 +108,43 @@ def _editable(layer: KANLayer) -> list[_EditableEdge]:
     return sorted(edges, key=lambda edge: (edge.target, edge.source))
 
 
-def _gather_constants(arriving: list[_EditableEdge]) -> None:
-    """All constants of the edges of a subnode go to the first."""
-    total = sum(edge.get()[_D] for edge in arriving)
-    for position, edge in enumerate(arriving):
-        a, b, c, _ = edge.get()
-        edge.set((a, b, c, total if position == 0 else 0.0))
-        if position:
-            edge.freeze(_D)
+def _complete(edges: list[_EditableEdge], layer: KANLayer, end: int, index: int) -> list[_EditableEdge] | None:
+    """The edges that arrive at a subnode (end 0) or leave an input (end 1), or None where not all can be edited."""
+    found = [edge for edge in edges if (edge.target, edge.source)[end] == index]
+    present = layer.mask[:, index] if end == 0 else layer.mask[index]
+    return found if found and len(found) == int(present.sum()) else None
 
 
-def _fix_scale_and_shift(arriving: list[_EditableEdge], leaving: list[_EditableEdge]) -> None:
-    """Give a hidden node the scale of its first edge and no constant; the leaving edges undo it."""
-    shift = sum(edge.get()[_D] for edge in arriving)
-    scale = next((edge.get()[_C] for edge in arriving if edge.get()[_C] != 0), 1.0)
-    fixed = False
-    for edge in arriving:
-        a, b, c, _ = edge.get()
-        edge.set((a, b, c / scale, 0.0))
-        edge.freeze(_D)
-        if c != 0 and not fixed:
-            edge.freeze(_C)
-            fixed = True
-    for edge in leaving:
-        a, b, c, d = edge.get()
-        edge.set((a * scale, b + a * shift, c, d))
-        edge.normalise()
+def _tidy_node(factors: list[list[_EditableEdge] | None], leaving: list[_EditableEdge] | None) -> None:
+    """Take the redundant freedom out of a node.
+
+    Constants of the edges of each subnode go to one of them. Where the edges behind the node can undo it, each subnode
+    gets the scale of its first edge, and a sum loses its constant altogether.
+    """
+    for arriving in factors:
+        if arriving is None:
+            continue
+        shift = sum(edge.get()[_D] for edge in arriving)
+        scale = next((edge.get()[_C] for edge in arriving if edge.get()[_C] != 0), 1.0)
+        is_sum = len(factors) == 1
+        if leaving is None:
+            scale = 1.0
+        moved = shift if leaving is not None and is_sum else 0.0
+        for position, edge in enumerate(arriving):
+            a, b, c, _ = edge.get()
+            kept = (shift - moved) / scale if position == 0 else 0.0
+            edge.set((a, b, c / scale, kept))
+            if position or (leaving is not None and is_sum):
+                edge.freeze(_D)
+        if leaving is None:
+            continue
+        first = next((edge for edge in arriving if edge.get()[_C] != 0), None)
+        if first is not None:
+            first.freeze(_C)
+        for edge in leaving:
+            a, b, c, d = edge.get()
+            edge.set((a * scale, b + a * moved, c, d))
+            edge.normalise()
 
 
 @torch.no_grad()

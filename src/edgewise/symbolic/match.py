@@ -154,8 +154,8 @@ def rank_matches(
 
     Example:
         >>> x = torch.linspace(0.5, 4.0, 200, dtype=torch.float64)
-        >>> [match.primitive.name for match in rank_matches(x, 5.0 / (x + 1.0) ** 2)][:2]
-        ['1/x^2', '1/x^3']
+        >>> rank_matches(x, 5.0 / (x + 1.0) ** 2)[0].primitive.name
+        '1/x^2'
     """
     with torch.no_grad():
         sample = Sample.of(x, y, weights)
@@ -215,7 +215,7 @@ def _search(sample: Sample, primitives: Sequence[Primitive]) -> dict[int, Starts
     edges = _at_edges(points)
     if len(edges.owner):
         edges, _ = levenberg_marquardt(primitives, sample.middling, edges, iterations=_STEPS)
-    points = joined([edges, points])
+    points = joined([edges, points, *_with_kinks(sample, primitives, points)])
     return {owner: points[points.owner == owner] for owner in points.owner.unique().tolist()}
 
 
@@ -240,6 +240,20 @@ def _at_edges(points: Starts) -> Starts:
     return points[rows].moved(points.theta[rows].masked_fill(choices[choice], -math.inf))
 
 
+def _with_kinks(sample: Sample, primitives: Sequence[Primitive], points: Starts) -> list[Starts]:
+    """For each point that places a kink, one that places it best between the points of the whole curve."""
+    if sample.thin is sample.curve:
+        return []
+    _, linear, _, span, *_ = points.table.unbind(1)
+    places = ((linear != 0.0) & (span != 0.0)).tolist()
+    owners = [primitives[owner] for owner in points.owner.tolist()]
+    return [
+        _zoomed(sample, primitive, points[torch.tensor([row])])
+        for row, (primitive, place) in enumerate(zip(owners, places, strict=True))
+        if primitive.kinks and place
+    ]
+
+
 def _scanned(sample: Sample, primitive: Primitive, place: int) -> Starts | None:
     """The most promising starting points, or None where f is nowhere finite and of some shape."""
     if primitive.redundant.amplitude:
@@ -253,8 +267,7 @@ def _scanned(sample: Sample, primitive: Primitive, place: int) -> Starts | None:
     loss = torch.cat(losses)
     if len(loss) == 0:
         return None
-    chosen = joined(found)[loss.argsort()[: _REFINED + _SECTIONS]]
-    return _zoomed(sample, primitive, chosen) if primitive.kinks and sample.thin is not sample.curve else chosen
+    return joined(found)[loss.argsort()[: _REFINED + _SECTIONS]]
 
 
 def _promising(loss: Tensor) -> Tensor:
@@ -274,25 +287,22 @@ def _promising(loss: Tensor) -> Tensor:
     return torch.cat((minima, group[best] * loss.shape[1] + best)).unique()
 
 
-def _zoomed(sample: Sample, primitive: Primitive, chosen: Starts) -> Starts:
-    """The best place of a kink on the whole curve near the best on the thinned one; where it is not one, no change."""
-    _, linear, _, span, *_ = chosen.table[0].tolist()
-    if not (linear and span):
-        return chosen
+def _zoomed(sample: Sample, primitive: Primitive, point: Starts) -> Starts:
+    """The best place of a kink on the whole curve, near the one point given."""
     tau = sample.curve.tau[0]
     places = torch.cat([kink - knots(tau) for kink in primitive.kinks]).unique()
-    centre = int(torch.searchsorted(places, chosen.theta[0, 0]))
+    centre = int(torch.searchsorted(places, point.theta[0, 0]))
     reach = 4 * math.ceil(len(places) / len(sample.thin.z))
-    best = chosen[torch.zeros(1, dtype=torch.long)]
     while True:
         low, high = max(0, centre - reach), min(len(places) - 1, centre + reach)
         ranks = torch.linspace(low, high, 65, dtype=torch.float64).round().long().unique()
         theta = torch.stack((places[ranks], torch.zeros(len(ranks), dtype=places.dtype)), dim=1)
-        tried = best[torch.zeros(len(ranks), dtype=torch.long)].moved(theta)
-        centre_row = scan(primitive, sample.curve, tried).argmin()
+        tried = point[torch.zeros(len(ranks), dtype=torch.long)].moved(theta)
+        row = scan(primitive, sample.curve, tried).argmin()
         if high - low < len(ranks):
-            return tried[centre_row[None]]
-        centre, reach = int(ranks[centre_row]), math.ceil(reach / 16)
+            best, _ = levenberg_marquardt([primitive], sample.curve, tried[row[None]].owned(0), iterations=_LAST)
+            return best.owned(int(point.owner[0]))
+        centre, reach = int(ranks[row]), math.ceil(reach / 16)
 
 
 def _places(sample: Sample, primitive: Primitive, points: Starts) -> Iterator[tuple[float, float]]:
@@ -308,7 +318,8 @@ def _places(sample: Sample, primitive: Primitive, points: Starts) -> Iterator[tu
         else:
             a = slope_of_x / sample.extent
             b = near - a * end
-        yield primitive.redundant.canonical(a, b, 1.0, 0.0)[:2]
+        canonical_a, canonical_b, *_ = primitive.redundant.canonical(a, b, 1.0, 0.0)
+        yield canonical_a, canonical_b + 0.0  # no −0
         yield a, b
 
 

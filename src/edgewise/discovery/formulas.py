@@ -1,0 +1,141 @@
+"""Formulas side by side: how complex, how exact, and which to pick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import sympy
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from edgewise.kan import KAN
+from edgewise.plot import draw_pareto
+
+_BITS_PER_NODE = 3.0
+_ROUNDING = 1e-14  # relative error below which all formulas are exact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formula:
+    """One formula and what it is worth.
+
+    Args:
+        expression: SymPy, in the user's names and units.
+        complexity: number of nodes of the expression tree.
+        loss: mean square error in the user's units.
+        r2: coefficient of determination in the user's units.
+        description_length: bits for the residuals and for the formula, relative to the best constant.
+        model: the network that computes it.
+        pick: whether it is the one to take.
+    """
+
+    expression: sympy.Expr
+    complexity: int
+    loss: float
+    r2: float
+    description_length: float
+    model: KAN
+    pick: bool = False
+
+
+@dataclass(frozen=True)
+class Front(Sequence[Formula]):
+    """Formulas of which none is both more complex and less exact than another, the simplest first."""
+
+    rows: tuple[Formula, ...]
+
+    @classmethod
+    def of(cls, found: Sequence[Formula]) -> Front:
+        """The front of what was found, with the formula of least description length picked.
+
+        Args:
+            found: one formula or more.
+
+        Returns:
+            The front.
+        """
+        ordered = sorted(found, key=lambda formula: (formula.complexity, formula.loss))
+        front: list[Formula] = []
+        for formula in ordered:
+            if not front or formula.loss < front[-1].loss:
+                front.append(formula)
+        chosen = min(front, key=lambda formula: formula.description_length)
+        return cls(tuple(replace(formula, pick=formula is chosen) for formula in front))
+
+    @property
+    def picked(self) -> Formula:
+        """The formula to take."""
+        return next(formula for formula in self.rows if formula.pick)
+
+    def plot(self) -> Figure:
+        """Loss against complexity."""
+        return draw_pareto(
+            [formula.complexity for formula in self.rows],
+            [formula.loss for formula in self.rows],
+            [str(formula.expression) for formula in self.rows],
+            next(index for index, formula in enumerate(self.rows) if formula.pick),
+        )
+
+    def __getitem__(self, index):  # noqa: ANN001, ANN204 - as declared by Sequence
+        """The formula at an index, or the formulas of a slice."""
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        """The number of formulas."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Formula]:
+        """The formulas, the simplest first."""
+        return iter(self.rows)
+
+    def __str__(self) -> str:
+        """A table."""
+        lines = [f"{'complexity':>10}  {'loss':>10}  {'R²':>12}  {'bits':>9}  formula"]
+        for row in self.rows:
+            mark = "  ← pick" if row.pick else ""
+            lines.append(
+                f"{row.complexity:>10}  {row.loss:>10.3g}  {row.r2:>12.9f}  {row.description_length:>9.1f}  "
+                f"{row.expression}{mark}"
+            )
+        return "\n".join(lines)
+
+
+@torch.no_grad()
+def rated(model: KAN, x: Tensor, y: Tensor, *, logarithm: bool) -> Formula | None:
+    """The formula of a symbolic network, with its figures.
+
+    Args:
+        model: a symbolic network in the user's units with one output.
+        x: inputs, shape (N, I).
+        y: targets, shape (N, 1).
+        logarithm: whether errors are relative, so that residuals are those of the logarithm.
+
+    Returns:
+        The formula, or None where it has no finite value on the data.
+    """
+    expression = model.symbolic_formula()
+    predicted = model(x)
+    loss = float((predicted - y).square().mean())
+    if isinstance(expression, list) or not math.isfinite(loss) or (logarithm and bool((predicted <= 0).any())):
+        return None
+    variance = float(y.var(correction=0))
+    complexity = sum(1 for _ in sympy.preorder_traversal(expression))
+    residual, spread = (predicted - y, y) if not logarithm else (predicted.log() - y.log(), y.log())
+    share = float(residual.square().mean()) / max(float(spread.var(correction=0)), torch.finfo(y.dtype).tiny)
+    if logarithm:
+        # In the same currency: the density of y against that of log y.
+        share *= float(spread.var(correction=0) * torch.exp(2 * spread.mean())) / variance
+    constants = len(expression.atoms(sympy.Float))
+    bits = len(y) / 2 * math.log2(max(share, _ROUNDING**2)) + _BITS_PER_NODE * complexity
+    bits += constants / 2 * math.log2(max(2, len(y)))
+    return Formula(
+        expression=expression,
+        complexity=complexity,
+        loss=loss,
+        r2=(1 - loss / variance if variance > 0 else 1.0) + 0.0,  # + 0.0: no negative zero
+        description_length=bits,
+        model=model,
+    )
