@@ -201,6 +201,7 @@ class TestBadInput:
         line = refused(command, table, "--target", "y", "--out", table / "run")
         assert "nothing can be written here" in line or "no folder" in line
         assert "this is no folder" in refused(command, table, "--target", "y", "--out", table)
+        assert "--out is empty" in refused(command, table, "--target", "y", "--out", "")
         assert str(table / "run") not in listed(table.parent)
 
     def test_unknown_input(self, command, table):
@@ -333,8 +334,7 @@ def test_plot_writes_the_kind_that_the_name_ends_in(model_file, name, start):
     assert Path(name).read_bytes().startswith(start)
     first = Path(name).read_bytes()
     run("plot", model_file.parent, "--output", name)  # a folder that has a model.kan
-    if name != "net.svg":  # its elements have random names
-        assert Path(name).read_bytes() == first
+    assert Path(name).read_bytes() == first
     assert listed(".") == [name]
 
 
@@ -472,9 +472,7 @@ def fake_fit(monkeypatch):
         )
         return types.SimpleNamespace(model=model, history=history, notes=("a note [red]on[/red] it",))
 
-    module = types.ModuleType("edgewise.estimators")
-    module.fit_table = fit_table
-    monkeypatch.setitem(sys.modules, "edgewise.estimators", module)
+    monkeypatch.setattr("edgewise.discovery.fit_table", fit_table)
     return calls
 
 
@@ -585,7 +583,7 @@ def test_discover_finds_a_formula(tmp_path):
     assert "→" in result.stdout
     assert listed(out) == ["formula.txt", "formulas.csv", "model.kan", "network.png"]
     assert (out / "formula.txt").read_text() == "area = side**2\n"
-    rows = list(csv.DictReader((out / "formulas.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((out / "formulas.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["formula"] for row in rows if row["pick"] == "yes"] == ["side**2"]
     assert float(rows[-1]["r2"]) > 0.999999
     assert run("formula", out).stdout == "area = side**2\n"
@@ -608,5 +606,5 @@ def test_the_demo():
     formula = run("formula", "demo.kan", "--digits", "2").stdout
     assert formula.startswith("period_days = ")
     data = edgewise.read_table(datasets.path("orbits"), target="period_days", test_fraction=0)
-    relative = edgewise.load("demo.kan")(data.train_input) / data.train_target - 1
+    relative = edgewise.load("demo.kan")(data.train_input).detach() / data.train_target - 1
     assert float(relative.abs().max()) < 0.02

@@ -80,6 +80,7 @@ def test_operators_and_functions_are_mapped_alike(name, mapped, arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # from the compiler's own imports
 def test_a_compiled_network_equals_the_eager_one(uniform):
     # Compiling takes long, so everything is in one graph: a base function, masked and locked edges, product nodes.
     first = KANLayer(3, 3, basis=BSpline(grid=4, degree=2), nodes=(1, 1, 2), dtype=F64, seed=0)

@@ -109,7 +109,9 @@ def of_one_sample(basis, c):
 def test_jacobians_and_hessians_agree_however_they_are_taken(basis, tensors):
     row, c = tensors["x"][0, 0], tensors["c"][0]
     f = of_one_sample(basis, c)
-    slopes = torch.stack([kernels.pullback(basis, ENDS, row[None].sin(), c, g[None], order=1)[0] for g in torch.eye(2).to(F64)])
+    slopes = torch.cat(
+        [kernels.pullback(basis, ENDS, row[None].sin(), c, g[None], order=1) for g in torch.eye(2, dtype=F64)]
+    )
     torch.testing.assert_close(jacrev(f)(row), slopes * row.cos())
     torch.testing.assert_close(jacfwd(f)(row), slopes * row.cos())
     torch.testing.assert_close(torch.stack([grad(lambda r, o=o: f(r)[o])(row) for o in range(2)]), jacrev(f)(row))
@@ -117,6 +119,20 @@ def test_jacobians_and_hessians_agree_however_they_are_taken(basis, tensors):
     assert wanted.diagonal().abs().min() > 0
     for second in (hessian(f), jacrev(jacrev(f)), jacfwd(jacfwd(f)), jacrev(jacfwd(f))):
         torch.testing.assert_close(second(row)[0], wanted)
+
+
+def test_third_derivatives_in_forward_mode(basis, tensors):
+    # PyTorch's forward mode does not nest through functions of one's own unless they see to it.
+    row, c = tensors["x"][0, 0, :1], tensors["c"][0, :1, :, :1]
+
+    def f(x):
+        return kernels.apply(basis, ENDS[:1], x[None], c).sum()
+
+    one = torch.ones(1, 1, dtype=F64)
+    wanted = kernels.pullback(basis, ENDS[:1], row[None], c, one, order=3)
+    torch.testing.assert_close(jacfwd(jacfwd(jacfwd(f)))(row).flatten(), wanted.flatten())
+    _, directional = jvp(lambda x: jvp(f, (x,), (one[0],))[1], (row,), (one[0],))
+    torch.testing.assert_close(directional, kernels.pullback(basis, ENDS[:1], row[None], c, one, order=2).sum())
 
 
 def test_batched_hessians(basis, tensors):
@@ -138,7 +154,7 @@ def test_gradients_of_many_sets_of_coefficients(basis, tensors):
 
 def test_products_with_jacobians_in_both_modes(basis, tensors, normal):
     x, c, v, g = (tensor[0] for tensor in tensors.values())
-    directions = tuple(torch.randn_like(tensor) for tensor in (x, c, v))
+    directions = tuple(normal(*tensor.shape) for tensor in (x, c, v))
 
     def f(x, c, v):
         return kernels.apply(basis, ENDS, x, c, v=v)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgewise.basis import BSpline, Chebyshev, Fourier, Gaussian, MexicanHat
     from edgewise.data import Dataset, create_dataset, from_frame, read_table
+    from edgewise.discovery import Discovery, discover
     from edgewise.errors import (
         DataError,
         DomainError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         ShapeError,
         SymbolicError,
     )
+    from edgewise.estimators import KANRegressor
     from edgewise.kan import KAN, load
     from edgewise.network import KANLayer
     from edgewise.primitives import Primitive, get_primitive, register_primitive
@@ -32,6 +34,7 @@ _HOMES = {
     "BSpline": "basis",
     "Chebyshev": "basis",
     "DataError": "errors",
+    "Discovery": "discovery",
     "Dataset": "data",
     "DomainError": "errors",
     "EdgeError": "errors",
@@ -41,6 +44,7 @@ _HOMES = {
     "History": "training",
     "KAN": "kan",
     "KANLayer": "network",
+    "KANRegressor": "estimators",
     "LBFGS": "training",
     "LevenbergMarquardt": "training",
     "MexicanHat": "basis",
@@ -53,6 +57,7 @@ _HOMES = {
     "Sparsity": "training",
     "SymbolicError": "errors",
     "create_dataset": "data",
+    "discover": "discovery",
     "fit": "training",
     "from_frame": "data",
     "get_primitive": "primitives",
@@ -69,6 +74,7 @@ __all__ = [
     "Chebyshev",
     "DataError",
     "Dataset",
+    "Discovery",
     "DomainError",
     "EdgeError",
     "EdgewiseError",
@@ -77,6 +83,7 @@ __all__ = [
     "History",
     "KAN",
     "KANLayer",
+    "KANRegressor",
     "LBFGS",
     "LevenbergMarquardt",
     "MexicanHat",
@@ -89,6 +96,7 @@ __all__ = [
     "Sparsity",
     "SymbolicError",
     "create_dataset",
+    "discover",
     "fit",
     "from_frame",
     "get_primitive",

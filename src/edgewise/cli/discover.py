@@ -14,12 +14,13 @@ from edgewise.cli import parameters
 from edgewise.cli.expressions import as_text, expression_text
 from edgewise.cli.models import MODEL_FILE
 from edgewise.cli.outputs import check_folder, staged
-from edgewise.cli.report import new_table, score_table, scores, show
+from edgewise.cli.report import Score, new_table, score_table, scores, show
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from edgewise.data import Dataset
+    from edgewise.discovery import Discovery
     from edgewise.kan import KAN
 
 _FILES = (MODEL_FILE, "formula.txt", "formulas.csv", "network.png")
@@ -69,7 +70,7 @@ def discover(table: str, target: str, out: str | None, **options: Any) -> None:
     click.echo("written: " + ", ".join(str(Path(out) / name) for name in _FILES))
 
 
-def search(data: Dataset, *, max_time: float, seed: int) -> Any:
+def search(data: Dataset, *, max_time: float, seed: int) -> Discovery:
     """Look for formulas in the training rows.
 
     Args:
@@ -80,15 +81,13 @@ def search(data: Dataset, *, max_time: float, seed: int) -> Any:
     Returns:
         The `Discovery`.
     """
-    from edgewise.discovery import discover as discover_formulas  # noqa: PLC0415 - loads torch
-
     with Console(stderr=True).status(f"looking for formulas, at most {max_time:g} s"):
-        return discover_formulas(
+        return edgewise.discover(
             data.train_input, data.train_target[:, 0], names=data.input_names, max_time=max_time, seed=seed
         )
 
 
-def named_model(found: Any, data: Dataset) -> KAN:
+def named_model(found: Discovery, data: Dataset) -> KAN:
     """The network of the picked formula, its output named after the target.
 
     Args:
@@ -101,7 +100,7 @@ def named_model(found: Any, data: Dataset) -> KAN:
     return found.model.rebuilt(found.model.all_layers, output_names=data.target_names)
 
 
-def measured(found: Any, data: Dataset) -> list[Any]:
+def measured(found: Discovery, data: Dataset) -> list[Score]:
     """Scores of the picked formula.
 
     Args:
@@ -124,7 +123,7 @@ def measured(found: Any, data: Dataset) -> list[Any]:
     ]
 
 
-def formula_table(found: Any) -> Table:
+def formula_table(found: Discovery) -> Table:
     """The formulas, simplest first, with a mark at the pick.
 
     Args:
@@ -146,7 +145,7 @@ def formula_table(found: Any) -> Table:
     return table
 
 
-def _write_formulas(file: Path, found: Any) -> None:
+def _write_formulas(file: Path, found: Discovery) -> None:
     """All formulas with their figures."""
     with file.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)

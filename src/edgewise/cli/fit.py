@@ -16,6 +16,8 @@ from edgewise.cli.report import Score, score_table, scores, show, write_report
 if TYPE_CHECKING:
     from edgewise.basis import Basis
     from edgewise.data import Dataset
+    from edgewise.discovery import TableFit
+    from edgewise.kan import KAN
 
 _FILES = (MODEL_FILE, "network.png", "report.json")
 _DENSITY = 200  # dots per inch of pictures
@@ -48,6 +50,7 @@ def fit(table: str, target: tuple[str, ...], out: str | None, **options: Any) ->
     """
     if out is not None:
         check_folder(out, _FILES)
+    from edgewise.discovery import fit_table  # noqa: PLC0415 - loads torch
 
     data = edgewise.read_table(
         table, target=target, inputs=options["inputs"], test_fraction=options["test_fraction"], seed=options["seed"]
@@ -56,8 +59,6 @@ def fit(table: str, target: tuple[str, ...], out: str | None, **options: Any) ->
     click.echo(repr(data))
     for note in data.notes:
         click.echo(f"note: {note}")
-    from edgewise.estimators import fit_table  # noqa: PLC0415 - loads torch
-
     fitted = fit_table(
         data.train_input,
         data.train_target,
@@ -96,7 +97,7 @@ def _width(layers: tuple[int | list[int], ...] | None, data: Dataset) -> list[An
     return [len(data.input_names), *layers]
 
 
-def _measured(model: Any, data: Dataset) -> list[Score]:
+def _measured(model: KAN, data: Dataset) -> list[Score]:
     """Scores on the training rows, then on the test rows."""
     return [
         score
@@ -107,10 +108,11 @@ def _measured(model: Any, data: Dataset) -> list[Score]:
     ]
 
 
-def _report(table: str, data: Dataset, fitted: Any, measured: list[Score], options: dict[str, Any]) -> dict[str, Any]:
+def _report(
+    table: str, data: Dataset, fitted: TableFit, measured: list[Score], options: dict[str, Any]
+) -> dict[str, Any]:
     """What report.json says; the table by its name alone, so that the folder can be handed on."""
     basis: Basis | None = options["basis"]
-    history = fitted.history
     return {
         "command": "fit",
         "table": Path(table).name,
@@ -119,7 +121,7 @@ def _report(table: str, data: Dataset, fitted: Any, measured: list[Score], optio
         "rows": {"train": len(data.train_input), "test": len(data.test_input)},
         "options": options | {"basis": None if basis is None else basis.to_dict()},
         "width": fitted.model.width,
-        "training": None if history is None else {"steps": len(history), "ended": history.reason},
+        "training": {"steps": len(fitted.history), "ended": fitted.history.reason},
         "scores": measured,
         "notes": [*data.notes, *fitted.notes],
     }

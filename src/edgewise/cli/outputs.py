@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgewise.cli.errors import describe
+from edgewise.errors import OptionError
 from edgewise.files import replaceable_mode
 
 
@@ -22,8 +23,11 @@ def check_folder(folder: str, names: Sequence[str]) -> None:
         names: of the files.
 
     Raises:
-        OSError: they cannot; nothing has been left behind.
+        OptionError: the path is empty.
+        OSError: the files cannot be written; nothing has been left behind.
     """
+    if not folder:
+        raise OptionError("--out is empty, expected a folder")
     there = Path(os.path.realpath(folder))
     if there.exists() and not there.is_dir():
         raise OSError(errno.ENOTDIR, "this is no folder; choose another for --out", folder)

@@ -23,14 +23,17 @@ _DENSITY = 200  # dots per inch
 @click.option("--title", help="Written above the network.")
 def plot(run: str, output: str, title: str | None) -> None:
     """Draw the network of a RUN: a folder that fit or discover wrote, or a model file."""
+    import matplotlib  # noqa: PLC0415 - takes a moment
+
     replaceable_mode(output)
     figure = load_model(run).plot(title=title)
     kind = Path(output).suffix.removeprefix(".").lower()
     _check_kind(kind, output, list(figure.canvas.get_supported_filetypes()))
     picture = BytesIO()
-    # A date in the picture would make every one of them another file.
+    # Dates and random names in the picture would make another file of it every time.
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    figure.savefig(picture, format=kind, dpi=_DENSITY, metadata=undated)
+    with matplotlib.rc_context({"svg.hashsalt": "edgewise"}):
+        figure.savefig(picture, format=kind, dpi=_DENSITY, metadata=undated)
     write_atomically(output, picture.getvalue())
     click.echo(f"written: {output}")
 

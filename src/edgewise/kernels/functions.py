@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import _set_fwd_grad_enabled
+from torch.autograd.forward_ad import _set_fwd_grad_enabled, unpack_dual
 
 from edgewise.kernels import rules
 from edgewise.kernels.dispatch import select
@@ -40,9 +40,11 @@ def _function(
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Tensor:
-            # Forward mode is switched off in here, which would make nested `jacfwd` zero: PyTorch issue 197867.
+            # PyTorch turns forward mode off in here, and nested `jacfwd` would silently be zero (its issue 197867). So it
+            # is turned on for the outer levels; at the present one the saved tensors are stripped of their tangents.
             with _set_fwd_grad_enabled(True):
-                return tangent(CONTRACTIONS, (*ctx.saved_tensors, *ctx.rest), tangents[:3])
+                primals = [None if saved is None else unpack_dual(saved).primal for saved in ctx.saved_tensors]
+                return tangent(CONTRACTIONS, (*primals, *ctx.rest), tangents[:3])
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:

@@ -1,0 +1,155 @@
+"""scikit-learn estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import sympy
+import torch
+from matplotlib.figure import Figure
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from edgewise.basis import Basis
+from edgewise.discovery import discover, fit_table
+from edgewise.network import NodeWidth
+
+_SEEDS = 2**31 - 1
+
+
+class KANRegressor(RegressorMixin, BaseEstimator):
+    """A Kolmogorov–Arnold network as a scikit-learn regressor.
+
+    Args:
+        hidden: nodes of the hidden layers, such as (5,); chosen by held-out rows if None.
+        basis: function family of every edge; cubic B-splines if None.
+        max_time: seconds after which nothing new is tried.
+        random_state: fixes the start and the hold-out; an integer, a RandomState or None.
+
+    Attributes:
+        model_: the network, in the units of the data.
+        history_: of its last training.
+        n_features_in_: number of inputs.
+        feature_names_in_: their names, where X was a frame.
+        formula_: after `symbolify`, the formula in the names and units of the data.
+        discovery_: after `symbolify`, all formulas that were found.
+
+    Example:
+        >>> import numpy as np
+        >>> from edgewise import KANRegressor
+        >>> X = np.random.default_rng(0).uniform(size=(200, 2))
+        >>> regressor = KANRegressor(random_state=0).fit(X, np.sin(3 * X[:, 0]) + X[:, 1] ** 2)
+        >>> regressor.score(X, np.sin(3 * X[:, 0]) + X[:, 1] ** 2) > 0.9999
+        True
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[NodeWidth] | None = None,
+        *,
+        basis: Basis | None = None,
+        max_time: float = 60.0,
+        random_state: Any = None,
+    ) -> None:
+        self.hidden = hidden
+        self.basis = basis
+        self.max_time = max_time
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - scikit-learn's names
+        """Fit the network.
+
+        Args:
+            X: inputs, array or frame of shape (N, I).
+            y: targets, shape (N,) or (N, O).
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: X or y cannot be used.
+        """
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64, ensure_min_samples=2)
+        self._flat = y.ndim == 1
+        inputs, targets = torch.tensor(X), torch.tensor(np.asarray(y, dtype=np.float64)).reshape(len(y), -1)
+        width = None if self.hidden is None else [X.shape[1], *self.hidden, targets.shape[1]]
+        fitted = fit_table(
+            inputs,
+            targets,
+            width=width,
+            basis=self.basis,
+            max_time=self.max_time,
+            seed=int(check_random_state(self.random_state).randint(_SEEDS)),
+            input_names=self._names(),
+        )
+        self.model_ = fitted.model
+        self.history_ = fitted.history
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803 - scikit-learn's names
+        """Predict targets.
+
+        Args:
+            X: inputs, array or frame of shape (N, I).
+
+        Returns:
+            Predictions, shape (N,) or (N, O), as the targets were given.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: X cannot be used.
+        """
+        check_is_fitted(self, "model_")
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        with torch.no_grad():
+            predicted = self.model_(torch.tensor(X)).numpy()
+        return predicted[:, 0] if self._flat else predicted
+
+    def plot(self) -> Figure:
+        """The diagram of the fitted network.
+
+        Returns:
+            The figure.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        check_is_fitted(self, "model_")
+        return self.model_.plot()
+
+    def symbolify(self, X: Any = None, y: Any = None, *, max_time: float = 60.0) -> Self:  # noqa: N803
+        """Look for a formula; sets `formula_` and `discovery_`.
+
+        Args:
+            X: inputs, array or frame of shape (N, I); the sample that the network keeps if not given.
+            y: target, shape (N,); the network's predictions if not given, which are free of noise.
+            max_time: seconds after which nothing new is tried.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        check_is_fitted(self, "model_")
+        inputs = self.model_.sample if X is None else torch.tensor(validate_data(self, X, reset=False, dtype=np.float64))
+        with torch.no_grad():
+            target = self.model_(inputs) if y is None else torch.tensor(np.asarray(y, dtype=np.float64))
+        seed = int(check_random_state(self.random_state).randint(_SEEDS))
+        self.discovery_ = discover(inputs, target, names=self._names(), max_time=max_time, seed=seed)
+        self.formula_: sympy.Expr = self.discovery_.formula
+        return self
+
+    def _names(self) -> list[str] | None:
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else [str(name) for name in names]
+
+    def __sklearn_tags__(self) -> Any:
+        """Several targets are fine."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = True
+        tags.target_tags.multi_output = True
+        return tags
