@@ -450,8 +450,8 @@ def test_scores_are_in_the_units_of_the_table():
     assert (first.target, first.part, first.rows) == ("a", "test", 2)
     assert first.rmse == pytest.approx(2**0.5)
     assert first.r2 == pytest.approx(1 - 4 / 2)
-    assert first.worst == pytest.approx(2 / 3)
-    assert second.worst == 0  # where the target is 0 there is no relative deviation
+    assert first.largest_relative_deviation == pytest.approx(2 / 3)
+    assert second.largest_relative_deviation == 0  # where the target is 0 there is no relative deviation
     (constant,) = scores(y[:1, :1], y[:1, :1], part="test", targets=["a"])
     assert constant.r2 != constant.r2
     assert scores(y[:0], y[:0], part="test", targets=["a", "b"]) == []

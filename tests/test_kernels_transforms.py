@@ -76,9 +76,7 @@ def test_nested_vmap_is_a_nested_loop(basis, operation, outer, inner, tensors):
     got = vmap(inside, in_dims=tuple(0 if name in outer else None for name in names))(*given)
     for a in range(MANY):
         for b in range(MANY):
-            picked = [
-                tensors[name][a if name in outer else (b if name in inner else 0)] for name in names
-            ]
+            picked = [tensors[name][a if name in outer else (b if name in inner else 0)] for name in names]
             torch.testing.assert_close(got[a, b], of(*picked))
 
 

@@ -43,7 +43,8 @@ def demo(out: str, seed: int) -> None:
     show(formula_table(found))
     (score,) = measured(found, data)
     click.echo(as_text(_TARGET, found.formula, SHOWN_DIGITS))
-    click.echo(f"R² {score.r2:z.6f} over {score.rows} rows; largest relative deviation {100 * score.worst:.2g} %")
+    deviation = 100 * score.largest_relative_deviation
+    click.echo(f"R² {score.r2:z.6f} over {score.rows} rows; largest relative deviation {deviation:.2g} %")
     model = named_model(found, data)
     with staged(out) as folder:
         model.save(folder / "demo.kan")

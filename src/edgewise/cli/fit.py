@@ -50,8 +50,6 @@ def fit(table: str, target: tuple[str, ...], out: str | None, **options: Any) ->
     """
     if out is not None:
         check_folder(out, _FILES)
-    from edgewise.discovery import fit_table  # noqa: PLC0415 - loads torch
-
     data = edgewise.read_table(
         table, target=target, inputs=options["inputs"], test_fraction=options["test_fraction"], seed=options["seed"]
     )
@@ -59,6 +57,8 @@ def fit(table: str, target: tuple[str, ...], out: str | None, **options: Any) ->
     click.echo(repr(data))
     for note in data.notes:
         click.echo(f"note: {note}")
+    from edgewise.discovery import fit_table  # noqa: PLC0415 - takes seconds, and the table may be wrong
+
     fitted = fit_table(
         data.train_input,
         data.train_target,

@@ -36,7 +36,7 @@ class Score:
         rows: their number.
         rmse: root mean square error, in the target's units.
         r2: share of the target's variance that is explained; NaN where it does not vary.
-        worst: largest relative deviation, over the rows where the target is not 0.
+        largest_relative_deviation: over the rows where the target is not 0.
     """
 
     target: str
@@ -44,7 +44,7 @@ class Score:
     rows: int
     rmse: float
     r2: float
-    worst: float
+    largest_relative_deviation: float
 
 
 def scores(predicted: Tensor, y: Tensor, *, part: str, targets: Sequence[str]) -> list[Score]:
@@ -62,7 +62,7 @@ def scores(predicted: Tensor, y: Tensor, *, part: str, targets: Sequence[str]) -
     Example:
         >>> import torch
         >>> y = torch.tensor([[1.0], [3.0]])
-        >>> scores(y + torch.tensor([[0.0], [0.3]]), y, part="test", targets=["y"])[0].worst
+        >>> scores(y + torch.tensor([[0.0], [0.3]]), y, part="test", targets=["y"])[0].largest_relative_deviation
         0.1
     """
     if not len(y):
@@ -73,7 +73,14 @@ def scores(predicted: Tensor, y: Tensor, *, part: str, targets: Sequence[str]) -
     r2 = (1 - errors.sum(dim=0) / spread.where(spread > 0, math.nan)).tolist()
     relative = (predicted / y - 1).abs().where(y != 0, 0).amax(dim=0).tolist()
     return [
-        Score(target=target, part=part, rows=len(y), rmse=rmse[index], r2=r2[index], worst=relative[index])
+        Score(
+            target=target,
+            part=part,
+            rows=len(y),
+            rmse=rmse[index],
+            r2=r2[index],
+            largest_relative_deviation=relative[index],
+        )
         for index, target in enumerate(targets)
     ]
 
@@ -109,7 +116,8 @@ def score_table(all_scores: Sequence[Score]) -> Table:
     """
     table = new_table("target", "rows", "RMSE", "R²", right=("RMSE", "R²"))
     for score in all_scores:
-        table.add_row(score.target, f"{score.rows} {score.part}", f"{score.rmse:.6g}", f"{score.r2:z.6f}")
+        r2 = "" if math.isnan(score.r2) else f"{score.r2:z.6f}"
+        table.add_row(score.target, f"{score.rows} {score.part}", f"{score.rmse:.6g}", r2)
     return table
 
 

@@ -8,6 +8,7 @@ simple numbers become exact, and the rest is refitted.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from edgewise.surgery import refine
 from edgewise.symbolic.constants import canonical, snapped
 from edgewise.symbolic.match import Match, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, with_match
-from edgewise.training import Loss, find_loss, fit
+from edgewise.training import CrossEntropy, Loss, find_loss, fit
 from edgewise.training.fit import training_rows
 from edgewise.training.objective import OutputObjective
 
@@ -42,6 +43,7 @@ _TOLERANCE = 1.25  # factor by which a name may raise the root of the loss
 _SHARP = 1e-4  # of the spread of the targets: below this error the data are free of noise, the splines are what limits
 _EXACT = 1e-10  # of the spread: the formula is found
 _SHARP_TOLERANCE = 10.0  # there, names may cost more: the exact ones win it back at the end
+_LABEL_SMOOTHING = 0.02  # without it, curves that tell classes apart grow steeper for ever and have no shape to name
 _FINEST_GRID = 40
 _WORTH_REFINING = 1.5  # factor by which the root of the loss must fall per doubling of the grid
 _CURVE_POINTS = 500  # at most, to rank names on
@@ -87,7 +89,7 @@ def auto_symbolic(  # noqa: PLR0913 - options of a search, all with defaults
     Args:
         model: a trained network, best a pruned one; it is left as it is.
         data: what `fit` takes; a fifth of the rows (from 50 rows on) is held out to judge names by.
-        loss: "mse", "cross_entropy" or a `Loss`.
+        loss: "mse", "cross_entropy" or a `Loss`; labels are smoothed a little, so that curves keep a shape.
         primitives: names to try; all registered ones if not given.
         tolerance: factor by which a name may raise the root of the held-out loss, 1 or more.
         max_time: stop naming after this many seconds; edges that are left stay numeric.
@@ -203,16 +205,16 @@ class _Naming:
             if time.monotonic() > deadline:
                 self.notes.append(f"edge {edge}: not tried, the time is over")
                 continue
-            trial, score, name = self._best_name(edge, self._ranked(edge))
-            if trial is not None and score <= self._allowed(best, tolerance):
-                self.model = trial
-                self.notes.append(f"edge {edge}: {name}")
-                best = min(best, score)
+            trials = [self._try(edge, match) for match in self._ranked(edge)]
+            limit = self._allowed(best, tolerance)
+            fitting = [trial for trial in trials if trial.score <= limit]
+            if fitting:
+                chosen = min(fitting, key=lambda trial: trial.bits(self.floor))
+                self.model = chosen.model
+                self.notes.append(f"edge {edge}: {chosen.match.primitive.name}")
+                best = min(best, chosen.score)
             else:
-                reason = "no name fits its range"
-                if trial is not None:
-                    reason = f"the best name, {name}, would raise the error from {best:.3g} to {score:.3g}"
-                self.notes.append(f"edge {edge}: kept as a curve; {reason}")
+                self.notes.append(f"edge {edge}: kept as a curve; {_refusal(trials, best)}")
         return self.model
 
     def _allowed(self, best: float, tolerance: float) -> float:
@@ -230,19 +232,34 @@ class _Naming:
         simplest = sorted((match for match in ranked if match.rmse <= floor), key=_cost)
         return list(dict.fromkeys([*ranked[:_TRIED], *simplest[:_TRIED_SIMPLE]]))
 
-    def _best_name(self, edge: EdgeIndex, ranked: list[Match]) -> tuple[Any, float, str]:
-        """The network with the name that scores best on the whole, its error, and the name."""
-        results = []
-        for match in ranked:
-            trial = with_match(self.model, *edge, match)
-            self.rows.refit(trial, _REFIT_STEPS)
-            score = self.rows.score(trial)
-            bits = _BITS_PER_HALVING * math.log2(max(score, self.floor, _rounding(self.rows.y_held))) + _cost(match)
-            results.append((bits, score, match, trial))
-        if not results:
-            return None, math.inf, ""
-        _, score, match, trial = min(results, key=lambda result: result[0])
-        return trial, score, match.primitive.name
+    def _try(self, edge: EdgeIndex, match: Match) -> _Trial:
+        """The whole network, refitted with a name."""
+        model = with_match(self.model, *edge, match)
+        self.rows.refit(model, _REFIT_STEPS)
+        return _Trial(match, model, self.rows.score(model))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A network with one more name, and its error."""
+
+    match: Match
+    model: Any
+    score: float
+
+    def bits(self, floor: float) -> float:
+        """What error and name cost together; errors below the floor are alike."""
+        return _BITS_PER_HALVING * math.log2(max(self.score, floor, sys.float_info.min)) + _cost(self.match)
+
+
+def _refusal(trials: list[_Trial], best: float) -> str:
+    """Why an edge has no name."""
+    if not trials:
+        return "no name fits its range"
+    nearest = min(trials, key=lambda trial: trial.score)
+    return (
+        f"the best name, {nearest.match.primitive.name}, would raise the error from {best:.3g} to {nearest.score:.3g}"
+    )
 
 
 def _cost(match: Match) -> int:
@@ -279,6 +296,8 @@ def _split(model: Network, data: Any, loss: str | Loss, seed: int) -> _Data:
     chosen = find_loss(loss)
     if callable(chosen):
         raise OptionError("auto_symbolic judges names by predictions: use loss='mse', 'cross_entropy' or a Loss")
+    if isinstance(chosen, CrossEntropy):
+        chosen = CrossEntropy(smoothing=max(chosen.smoothing, _LABEL_SMOOTHING))
     x, y = training_rows(model, data, chosen)
     assert y is not None
     if len(x) < _FEWEST_TO_HOLD_OUT:
@@ -289,7 +308,7 @@ def _split(model: Network, data: Any, loss: str | Loss, seed: int) -> _Data:
 
 
 def _rounding(y: Tensor) -> float:
-    """The error below which all models are exact."""
+    """The error below which all models are as good as exact."""
     if not y.is_floating_point():
-        return 1e-12
+        return 0.0
     return 64 * torch.finfo(y.dtype).eps * float(y.abs().max())

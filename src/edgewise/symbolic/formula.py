@@ -84,7 +84,7 @@ def number(value: float) -> sympy.Expr:
             if abs(nearest) <= 1_000_000 and abs(scaled - nearest) <= _EXACT * abs(scaled) and (nearest or not value):
                 fraction = Fraction(nearest, denominator)
                 return sympy.Rational(fraction.numerator, fraction.denominator) * symbol
-    return sympy.Float(value, 17)
+    return sympy.Float(value)
 
 
 def tidy(expression: sympy.Expr) -> sympy.Expr:
@@ -108,7 +108,11 @@ def _rounded(expression: sympy.Expr, digits: int | None) -> sympy.Expr:
     if digits is None:
         return expression
     floats = expression.atoms(sympy.Float)
-    return expression.xreplace({value: number(float(f"{float(value):.{digits}g}")) for value in floats})
+    return expression.xreplace({value: _short(float(f"{float(value):.{digits}g}"), digits) for value in floats})
+
+
+def _short(value: float, digits: int) -> sympy.Expr:
+    return sympy.Integer(value) if value.is_integer() else sympy.Float(value, digits)
 
 
 def _require_symbolic(model: Network) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -62,11 +63,27 @@ class MeanSquaredError:
         return factor.expand(output.shape[0], outputs, outputs), scale * (output - target)
 
 
+@dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
     """Mean over samples of the negative log-likelihood of the class, the outputs being logits.
 
-    Source of the curvature: Schraudolph, Fast curvature matrix-vector products (2002).
+    Args:
+        smoothing: share of each label that is spread evenly over all classes, from 0 to below 1. With some, separable
+            classes have a finite optimum.
+
+    Raises:
+        OptionError: the share is out of range.
+
+    Source of the curvature: Schraudolph, Fast curvature matrix-vector products (2002); of label smoothing: Szegedy et
+    al., Rethinking the inception architecture (2016).
     """
+
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.smoothing < 1:
+            raise OptionError(f"label smoothing is a share from 0 to below 1, got {self.smoothing}")
 
     def check(self, target: Tensor, outputs: int) -> Tensor:
         """Labels of shape (N,), integers from 0 to outputs − 1; a column of whole numbers is taken as such.
@@ -91,14 +108,16 @@ class CrossEntropy:
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
         """See `Loss.value`."""
-        return torch.nn.functional.cross_entropy(output, target)
+        return torch.nn.functional.cross_entropy(output, target, label_smoothing=self.smoothing)
 
     def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """See `Loss.rows`: L = diag(√p) − p·√pᵀ, so that L·Lᵀ = diag(p) − p·pᵀ."""
         p = output.softmax(dim=1).clamp_min(_SMALLEST_PROBABILITY)
         root = p.sqrt()
         factor = torch.diag_embed(root) - p.unsqueeze(2) * root.unsqueeze(1)
-        expected = torch.nn.functional.one_hot(target, output.shape[1]).to(p.dtype)
+        classes = output.shape[1]
+        certain = torch.nn.functional.one_hot(target, classes).to(p.dtype)
+        expected = (1 - self.smoothing) * certain + self.smoothing / classes
         return factor, (p - expected) / root
 
 
