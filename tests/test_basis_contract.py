@@ -18,7 +18,6 @@ from edgewise.basis import (
     MexicanHat,
     basis_from_dict,
     basis_from_key,
-    basis_key,
     fit_curve,
     gram,
 )
@@ -90,15 +89,15 @@ def test_values_and_derivatives_are_those_of_the_closed_form(basis, order, unifo
     assert_near(got[:, 0], wanted, 1e-11)
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
-def test_derivatives_are_those_of_finite_differences(basis, order, uniform):
+def test_derivatives_are_those_of_finite_differences(basis, uniform):
     step = 1e-6 * (HIGH - LOW)
     points = basis.breakpoints(DOMAIN)[0]
     x = uniform(LOW, HIGH, 200)
     x = x[(x[:, None] - points).abs().amin(dim=1) > 2 * step][:, None]  # off the knots
     assert len(x) > 100
-    difference = (basis.values(x + step, DOMAIN, order - 1) - basis.values(x - step, DOMAIN, order - 1)) / (2 * step)
-    assert_near(basis.values(x, DOMAIN, order), difference, 1e-7)
+    for order in (1, 2, 3):
+        above, below = basis.values(x + step, DOMAIN, order - 1), basis.values(x - step, DOMAIN, order - 1)
+        assert_near(basis.values(x, DOMAIN, order), (above - below) / (2 * step), 1e-7)
 
 
 def test_ones_are_the_coefficients_of_the_constant_1(basis, uniform):
@@ -132,11 +131,11 @@ def test_fourier_functions_are_periodic(basis, order, uniform):
         assert_near(basis.values(shifted, DOMAIN, order), basis.values(x, DOMAIN, order), 1e-13)
 
 
-@pytest.mark.parametrize("order", range(3))
-def test_the_ends_belong_to_the_domain(basis, order):
+def test_the_ends_belong_to_the_domain(basis):
     ends = torch.tensor([[LOW], [HIGH]], dtype=F64)
     nearby = ends + torch.tensor([[1e-9], [-1e-9]], dtype=F64)
-    assert_near(basis.values(ends, DOMAIN, order), basis.values(nearby, DOMAIN, order), 1e-6)
+    for order in range(3):
+        assert_near(basis.values(ends, DOMAIN, order), basis.values(nearby, DOMAIN, order), 1e-6)
 
 
 def test_inputs_are_independent_of_each_other(basis, normal, uniform):
@@ -158,42 +157,39 @@ def test_empty_batches_and_single_rows(basis):
     assert basis.values(torch.zeros(3, dtype=F64), grid).shape == (3, basis.size)
 
 
-@pytest.mark.parametrize("order", range(5))
-def test_nan_stays_in_its_row(basis, order, uniform):
+def test_nan_stays_in_its_row_at_every_order(basis, uniform):
     x = uniform(LOW - 1, HIGH + 1, 5, 1)
     spoilt = x.clone()
     spoilt[2] = torch.nan
-    clean, values = basis.values(x, DOMAIN, order), basis.values(spoilt, DOMAIN, order)
     others = [0, 1, 3, 4]
-    torch.testing.assert_close(values[others], clean[others], rtol=0, atol=0)
-    assert values[2].sum().isnan()
-    # A block that needs only some functions must see the NaN too: here, any combination with full coefficients.
-    assert (values[2] @ torch.ones(basis.size, dtype=F64)).isnan().all()
+    for order in range(basis.size + 2):
+        clean, values = basis.values(x, DOMAIN, order), basis.values(spoilt, DOMAIN, order)
+        assert torch.equal(values[others], clean[others])
+        assert values[2].sum().isnan()
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e30])
-@pytest.mark.parametrize("order", range(3))
-def test_the_scale_of_the_domain_does_not_matter(basis, scale, order, uniform):
+def test_the_scale_of_the_domain_does_not_matter(basis, scale, uniform):
     x = uniform(LOW - 1, HIGH + 1, 30, 1)
-    wanted = basis.values(x, DOMAIN, order)
-    got = basis.values(x * scale, DOMAIN * scale, order) * scale**order
-    assert_near(got, wanted, 1e-9)  # a rounded input may be 1e-16/1e-3 cells off
+    for order in range(3):
+        got = basis.values(x * scale, DOMAIN * scale, order) * scale**order
+        assert_near(got, basis.values(x, DOMAIN, order), 1e-11)
 
 
-@pytest.mark.parametrize("order", range(3))
-def test_float32_gives_float32(basis, order, uniform):
+def test_float32_gives_float32(basis, uniform):
     x = uniform(LOW - 1, HIGH + 1, 100, 1).float()
     grid = DOMAIN.float()
     near_a_knot = (x.double() - basis.breakpoints(grid.double())[0]).abs().amin(dim=1) < 1e-4
-    got, wanted = basis.values(x, grid, order), basis.values(x.double(), grid.double(), order)
-    assert got.dtype == torch.float32
-    assert_near(got[~near_a_knot].double(), wanted[~near_a_knot], 3e-5)
+    for order in range(3):
+        got, wanted = basis.values(x, grid, order), basis.values(x.double(), grid.double(), order)
+        assert got.dtype == torch.float32
+        assert_near(got[~near_a_knot].double(), wanted[~near_a_knot], 3e-5)
 
 
 def test_a_basis_comes_back_from_plain_data(basis):
     description = json.loads(json.dumps(basis.to_dict()))
     assert basis_from_dict(description) == basis
-    assert basis_from_key(basis_key(basis)) == basis
+    assert basis_from_key(basis.key) == basis
     assert hash(basis_from_dict(description)) == hash(basis)
 
 

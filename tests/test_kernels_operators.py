@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.func import vmap
 
-from edgewise.basis import BSpline, Chebyshev, basis_key
+from edgewise.basis import BSpline, Chebyshev
 from edgewise.kernels import functions, operators
 from edgewise.network import KANLayer, Network
 
@@ -33,7 +33,7 @@ def test_operators_keep_the_contract_of_torch(name, weighted, arguments):
     tensors = [None if t is None else t.requires_grad_() for t in arguments(name, basis, weighted)]
     operator = getattr(torch.ops.edgewise, name).default
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(operator, (*tensors, ENDS, basis_key(basis), 1), test_utils=tests)
+    torch.library.opcheck(operator, (*tensors, ENDS, basis.key, 1), test_utils=tests)
 
 
 def test_an_operator_can_be_traced_ahead_of_time(arguments):
@@ -41,7 +41,7 @@ def test_an_operator_can_be_traced_ahead_of_time(arguments):
     x, c, v = (tensor.requires_grad_() for tensor in arguments("apply", BASES[0]))
     torch.library.opcheck(
         torch.ops.edgewise.apply.default,
-        (x, c, v, ENDS, basis_key(BASES[0]), 0),
+        (x, c, v, ENDS, BASES[0].key, 0),
         test_utils=("test_aot_dispatch_dynamic",),
     )
 
@@ -53,7 +53,7 @@ def test_operators_and_functions_have_the_same_values_and_gradients(name, weight
     tensors = [None if t is None else t.requires_grad_() for t in arguments(name, basis, weighted)]
     leaves = [tensor for tensor in tensors if tensor is not None]
     results = []
-    for contractions, family in ((functions.CONTRACTIONS, basis), (operators.CONTRACTIONS, basis_key(basis))):
+    for contractions, family in ((functions.CONTRACTIONS, basis), (operators.CONTRACTIONS, basis.key)):
         value = getattr(contractions, name)(*tensors, ENDS, family, 1)
         first = torch.autograd.grad(value.square().sum(), leaves, create_graph=True)
         second = torch.autograd.grad(sum(gradient.square().sum() for gradient in first), leaves)
@@ -76,7 +76,7 @@ def test_operators_and_functions_are_mapped_alike(name, mapped, arguments):
         operation = getattr(contractions, name)
         return vmap(lambda *tensors: operation(*tensors, ENDS, family, 1), in_dims=mapped)(*given)
 
-    torch.testing.assert_close(run(operators.CONTRACTIONS, basis_key(basis)), run(functions.CONTRACTIONS, basis))
+    torch.testing.assert_close(run(operators.CONTRACTIONS, basis.key), run(functions.CONTRACTIONS, basis))
 
 
 @pytest.mark.slow

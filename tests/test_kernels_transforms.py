@@ -5,7 +5,7 @@ import torch
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 from edgewise import kernels
-from edgewise.basis import BSpline, Chebyshev, Fourier
+from edgewise.basis import BSpline, Chebyshev
 
 # torch's forward mode compiles its own rules with torch.jit.script, of which torch itself warns.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
@@ -15,7 +15,7 @@ ENDS = torch.tensor([[-1.0, 1.0], [0.0, 2.0], [-1.0, 2.0]], dtype=F64)
 BATCH, INPUTS, OUTPUTS, MANY = 4, 3, 2, 5
 
 
-@pytest.fixture(params=[BSpline(3, 3), Chebyshev(4), Fourier(2)], ids=str)
+@pytest.fixture(params=[BSpline(3, 3), Chebyshev(4)], ids=str)
 def basis(request):
     return request.param
 

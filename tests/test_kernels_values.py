@@ -107,7 +107,7 @@ def test_empty_batches(basis):
     assert torch.equal(total, torch.zeros_like(c))
 
 
-@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("order", [0, 2])
 def test_nan_stays_in_its_row(basis, order, tensors):
     x, c, _, g = tensors(basis)
     clean = kernels.apply(basis, GRID, x, c, order=order), kernels.pullback(basis, GRID, x, c, g, order=order)

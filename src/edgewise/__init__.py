@@ -69,6 +69,8 @@ _HOMES = {
 __version__ = "0.1.0"
 
 __all__ = [
+    "KAN",
+    "LBFGS",
     "Adam",
     "BSpline",
     "Chebyshev",
@@ -81,10 +83,8 @@ __all__ = [
     "Fourier",
     "Gaussian",
     "History",
-    "KAN",
     "KANLayer",
     "KANRegressor",
-    "LBFGS",
     "LevenbergMarquardt",
     "MexicanHat",
     "ModelFileError",

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import sympy
 import torch
-from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edgewise.basis import Basis
 from edgewise.discovery import discover, fit_table
+from edgewise.lazy import LazyModule
 from edgewise.network import NodeWidth
+
+if TYPE_CHECKING:
+    import sympy
+    from matplotlib.figure import Figure
+else:
+    sympy = LazyModule("sympy")
 
 _SEEDS = 2**31 - 1
 
@@ -59,7 +64,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         self.max_time = max_time
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - scikit-learn's names
+    def fit(self, X: Any, y: Any) -> Self:
         """Fit the network.
 
         Args:
@@ -89,7 +94,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         self.history_ = fitted.history
         return self
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803 - scikit-learn's names
+    def predict(self, X: Any) -> np.ndarray:
         """Predict targets.
 
         Args:
@@ -120,7 +125,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         return self.model_.plot()
 
-    def symbolify(self, X: Any = None, y: Any = None, *, max_time: float = 60.0) -> Self:  # noqa: N803
+    def symbolify(self, X: Any = None, y: Any = None, *, max_time: float = 60.0) -> Self:
         """Look for a formula; sets `formula_` and `discovery_`.
 
         Args:
@@ -135,7 +140,9 @@ class KANRegressor(RegressorMixin, BaseEstimator):
             NotFittedError: `fit` was not called.
         """
         check_is_fitted(self, "model_")
-        inputs = self.model_.sample if X is None else torch.tensor(validate_data(self, X, reset=False, dtype=np.float64))
+        inputs = (
+            self.model_.sample if X is None else torch.tensor(validate_data(self, X, reset=False, dtype=np.float64))
+        )
         with torch.no_grad():
             target = self.model_(inputs) if y is None else torch.tensor(np.asarray(y, dtype=np.float64))
         seed = int(check_random_state(self.random_state).randint(_SEEDS))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import sympy
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from edgewise import storage, surgery, symbolic
 from edgewise.basis import Basis, BSpline
 from edgewise.errors import OptionError
+from edgewise.lazy import LazyModule
 from edgewise.network import (
     BasisBlock,
     Domain,
@@ -26,12 +25,19 @@ from edgewise.network import (
     domain_grid,
 )
 from edgewise.network.base import Base, base_function
-from edgewise.picture import network_diagram
-from edgewise.plot import draw_diagram
 from edgewise.primitives import Primitive
 from edgewise.surgery import Attribution, Edge
 from edgewise.symbolic import Match
 from edgewise.training import History, Loss, fit
+
+if TYPE_CHECKING:
+    import sympy
+    from matplotlib.figure import Figure
+
+    from edgewise import picture
+else:
+    picture = LazyModule("edgewise.picture")
+    sympy = LazyModule("sympy")
 
 _SAMPLE_ROWS = 256
 _START = 0.1  # standard deviation of the coefficients at the start
@@ -68,7 +74,7 @@ class KAN(Network):
     Source: Liu et al., KAN: Kolmogorov–Arnold Networks (2024); product nodes: KAN 2.0 (2024).
     """
 
-    def __init__(  # noqa: PLR0913 - the options of a network, all with defaults
+    def __init__(
         self,
         width: Sequence[NodeWidth],
         *,
@@ -119,10 +125,22 @@ class KAN(Network):
         return self.options.notes
 
     def with_basis(self, layer: int, *edge_and_basis: Any) -> Self:
-        """A new model with an edge, `with_basis(layer, input, output, basis)`, or a layer, `with_basis(layer, basis)`, in
-        another basis; see `edgewise.surgery.with_basis`.
+        """Express one edge, `with_basis(layer, input, output, basis)`, or a layer, `with_basis(layer, basis)`, anew.
+
+        Args:
+            layer: index of the layer.
+            edge_and_basis: input and output of the edge, or neither for the whole layer; then the basis.
+
+        Returns:
+            A new model; see `edgewise.surgery.with_basis`.
+
+        Raises:
+            OptionError: the arguments are neither of these.
         """
-        *edge, basis = edge_and_basis
+        *edge, basis = edge_and_basis or (None,)
+        if len(edge) not in {0, 2} or not isinstance(basis, Basis):
+            given = ", ".join(map(repr, (layer, *edge_and_basis)))
+            raise OptionError(f"with_basis takes (layer, basis) or (layer, input, output, basis), got ({given})")
         source, target = edge if edge else (None, None)
         return surgery.with_basis(self, layer, source, target, basis)
 
@@ -174,7 +192,7 @@ class KAN(Network):
 
     def plot(self, *, title: str | None = None) -> Figure:
         """The network diagram, each edge drawn as its curve over the sample's range."""
-        return draw_diagram(network_diagram(self), title=title)
+        return picture.draw_network(self, title=title)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file; see `edgewise.load`."""
@@ -197,7 +215,7 @@ def load(path: str | Path) -> KAN:
 
 
 def _nodes(width: Sequence[NodeWidth]) -> list[tuple[int, ...]]:
-    if not isinstance(width, Sequence) or len(width) < len(("inputs", "outputs")):
+    if not isinstance(width, Sequence) or len(width) < 2:
         raise OptionError(f"a width lists at least the inputs and the outputs, as in [2, 1]; got {width!r}")
     if not isinstance(width[0], int):
         raise OptionError(f"the first entry of a width is the number of inputs, got {width[0]!r}")
@@ -205,7 +223,9 @@ def _nodes(width: Sequence[NodeWidth]) -> list[tuple[int, ...]]:
 
 
 def _bases(basis: Basis | Sequence[Basis] | None, layers: int) -> list[Basis]:
-    bases = [BSpline() if basis is None else basis] * layers if basis is None or isinstance(basis, Basis) else list(basis)
+    bases = (
+        [BSpline() if basis is None else basis] * layers if basis is None or isinstance(basis, Basis) else list(basis)
+    )
     if len(bases) != layers:
         raise OptionError(f"{layers} layers need one basis, or {layers} of them, got {len(bases)}")
     return bases

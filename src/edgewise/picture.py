@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from matplotlib.figure import Figure
 
 from edgewise.network import Network, SymbolicBlock, subnodes
-from edgewise.plot import Diagram, EdgeCurve
+from edgewise.plot import Diagram, EdgeCurve, draw_diagram
 from edgewise.surgery import Edge, attribution
 
 _POINTS = 80
@@ -48,3 +49,16 @@ def network_diagram(model: Network) -> Diagram:
         nodes=tuple(subnodes(layer.nodes) for layer in model.all_layers),
         edges=tuple(curves),
     )
+
+
+def draw_network(model: Network, *, title: str | None = None) -> Figure:
+    """The network diagram.
+
+    Args:
+        model: the network.
+        title: above the diagram; none if not given.
+
+    Returns:
+        The figure.
+    """
+    return draw_diagram(network_diagram(model), title=title)

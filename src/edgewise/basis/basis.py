@@ -14,7 +14,7 @@ from __future__ import annotations
 import abc
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +26,9 @@ from edgewise.errors import OptionError
 
 _FAMILIES: dict[str, type[Basis]] = {}
 _LEAST_SPREAD = 1e-6  # of the present domain: values closer together say nothing of a domain
-_NODES_PER_CELL = 16  # Gauss–Legendre nodes: exact for polynomials up to degree 31, so for products of two degree-9 splines
+_NODES_PER_CELL = (
+    16  # Gauss–Legendre nodes: exact for polynomials up to degree 31, so for products of two degree-9 splines
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Basis(abc.ABC):
     Subclasses are frozen dataclasses of plain numbers; defining one registers it under its class name, which is
     what files and `basis_from_dict` use.
     """
+
+    key: str = field(init=False, repr=False, compare=False)
+    """The basis as one string, for operators whose schema has no objects."""
+
+    def __post_init__(self) -> None:
+        """Write down the key; subclasses call this after their checks."""
+        object.__setattr__(self, "key", json.dumps(self.to_dict()))
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Register the family under its class name."""
@@ -128,8 +137,8 @@ class Basis(abc.ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """The basis as plain data: `basis_from_dict` reads it back."""
-        return {"family": type(self).__name__, **asdict(self)}
-
+        options = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return {"family": type(self).__name__, **options}
 
 
 def continue_linearly(inside: Callable[[Tensor, int], Tensor], x: Tensor, grid: Tensor, order: int) -> Tensor:
@@ -184,15 +193,9 @@ def basis_from_dict(description: dict[str, Any]) -> Basis:
         raise OptionError(f"basis {name} does not take these options: {options}") from error
 
 
-@torch.compiler.assume_constant_result
-def basis_key(basis: Basis) -> str:
-    """The basis as one string, for operators whose schema has no objects."""
-    return json.dumps(basis.to_dict())
-
-
 @lru_cache(maxsize=256)
 def basis_from_key(key: str) -> Basis:
-    """The basis with this `basis_key`."""
+    """The basis whose `key` this is."""
     return basis_from_dict(json.loads(key))
 
 

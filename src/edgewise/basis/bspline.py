@@ -49,6 +49,7 @@ class BSpline(Basis):
             raise OptionError(f"a B-spline needs a grid of 1 or more intervals, got grid={self.grid!r}")
         if not (isinstance(self.degree, int) and 1 <= self.degree <= _MAX_DEGREE):
             raise OptionError(f"a B-spline's degree is 1 to {_MAX_DEGREE}, got degree={self.degree!r}")
+        super().__post_init__()
 
     @property
     def size(self) -> int:
@@ -78,25 +79,26 @@ class BSpline(Basis):
         uniform = grid.shape[1] == _UNIFORM
         cell, u, beyond, width = (self._place if uniform else self._place_free)(x, grid)
         powers = torch.stack(_powers(u, self.degree), dim=-1)
-
-        def derivative(n: int) -> Tensor:
-            if uniform:
-                return powers @ _uniform_pieces(self.degree, n, x.dtype, x.device)
-            pieces = _differentiate(polynomial_pieces(self.knots(grid), self.degree), n)
+        # Values are continued along their slopes, so order 0 needs both; one product gives them.
+        orders = (0, 1) if order == 0 else (order,)
+        if uniform:
+            found = powers @ _uniform_pieces(self.degree, orders, x.dtype, x.device)
+        else:
             inputs = torch.arange(grid.shape[0], device=grid.device)
-            return (powers.unsqueeze(-2) @ pieces[inputs, cell]).squeeze(-2)
-
+            pieces = _derivatives(polynomial_pieces(self.knots(grid), self.degree), orders)
+            found = (powers.unsqueeze(-2) @ pieces[inputs, cell]).squeeze(-2)
         beyond = beyond.unsqueeze(-1)
         if order == 0:
-            return cell, derivative(0) + beyond * derivative(1)
-        scaled = derivative(order) / width.unsqueeze(-1) ** order
+            functions = self.degree + 1
+            return cell, torch.addcmul(found[..., :functions], beyond, found[..., functions:])
+        scaled = found / width.unsqueeze(-1) ** order
         return cell, scaled if order == 1 else vanish_beyond(scaled, beyond)
 
     def values(self, x: Tensor, grid: Tensor, order: int = 0) -> Tensor:
         """Values of all functions anywhere, most of them zero; shape (..., I, M). See `Basis.values`."""
         cell, local = self.local(x, grid, order)
-        columns = cell.unsqueeze(-1) + torch.arange(self.degree + 1, device=x.device)
-        return local.new_zeros((*local.shape[:-1], self.size)).scatter(-1, columns, local)
+        columns = cell.unsqueeze(-1) + _offsets(self.degree, x.device)
+        return local.new_zeros((*local.shape[:-1], self.size)).scatter_(-1, columns, local)
 
     def breakpoints(self, grid: Tensor) -> Tensor:
         """The ends of the cells, shape (I, grid + 1)."""
@@ -124,6 +126,9 @@ class BSpline(Basis):
 
     def refined_grid(self, grid: Tensor, finer: Basis) -> Tensor:
         """Each cell of free knots cut into equal parts; uniform grids are given by their ends already.
+
+        Returns:
+            The finer grid.
 
         Raises:
             OptionError: the finer grid is not a multiple of this one.
@@ -156,8 +161,8 @@ class BSpline(Basis):
 
     def _place(self, x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Cell, local coordinate in [0, 1], distance beyond the domain in cells, and cell width; equal cells."""
-        low = grid[:, 0]
-        width = (grid[:, 1] - low) / self.grid
+        low, high = grid.unbind(1)
+        width = (high - low) / self.grid
         position = (x - low) / width
         nearest = position.clamp(0, self.grid)
         cell = nearest.long().clamp(0, self.grid - 1)  # both bounds: NaN becomes an arbitrary integer
@@ -217,20 +222,27 @@ def polynomial_pieces(knots: Tensor, degree: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)  # a cached inference tensor could never be used in training
-def _uniform_pieces(degree: int, order: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The one matrix, shape (degree + 1, degree + 1), that serves every cell of a uniform grid."""
+def _uniform_pieces(degree: int, orders: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The one matrix that serves every cell of a uniform grid: the derivatives of all orders, side by side."""
     knots = torch.arange(2 * degree + 2, dtype=torch.float64).unsqueeze(0)
-    pieces = _differentiate(polynomial_pieces(knots, degree)[0, 0], order)
-    return pieces.to(dtype=dtype, device=device)
+    return _derivatives(polynomial_pieces(knots, degree)[0, 0], orders).to(dtype=dtype, device=device)
 
 
-def _differentiate(pieces: Tensor, order: int) -> Tensor:
-    """The order-th derivative by u of polynomials given by columns of coefficients."""
-    for _ in range(order):
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _offsets(degree: int, device: torch.device) -> Tensor:
+    return torch.arange(degree + 1, device=device)
+
+
+def _derivatives(pieces: Tensor, orders: tuple[int, ...]) -> Tensor:
+    """Derivatives by u of polynomials given by columns of coefficients, side by side."""
+    results = []
+    for order in range(max(orders) + 1):
+        if order in orders:
+            results.append(pieces)
         factors = torch.arange(1, pieces.shape[-2], dtype=pieces.dtype, device=pieces.device).unsqueeze(-1)
-        lowered = factors * pieces[..., 1:, :]
-        pieces = torch.cat([lowered, torch.zeros_like(pieces[..., :1, :])], dim=-2)
-    return pieces
+        pieces = torch.cat([factors * pieces[..., 1:, :], torch.zeros_like(pieces[..., :1, :])], dim=-2)
+    return torch.cat(results, dim=-1)
 
 
 def _powers(u: Tensor, degree: int) -> list[Tensor]:

@@ -34,6 +34,7 @@ class Chebyshev(Basis):
         """Check the range."""
         if not (isinstance(self.degree, int) and self.degree >= 1):
             raise OptionError(f"a Chebyshev basis needs a degree of 1 or more, got degree={self.degree!r}")
+        super().__post_init__()
 
     @property
     def size(self) -> int:

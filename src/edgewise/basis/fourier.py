@@ -36,6 +36,7 @@ class Fourier(Basis):
         """Check the range."""
         if not (isinstance(self.terms, int) and self.terms >= 1):
             raise OptionError(f"a Fourier basis needs 1 or more terms, got terms={self.terms!r}")
+        super().__post_init__()
 
     @property
     def size(self) -> int:

@@ -36,6 +36,7 @@ class Gaussian(Basis):
         """Check the range."""
         if not (isinstance(self.centers, int) and self.centers >= _FEWEST_CENTERS):
             raise OptionError(f"a Gaussian basis needs 2 or more centers, got centers={self.centers!r}")
+        super().__post_init__()
 
     @property
     def size(self) -> int:

@@ -38,6 +38,7 @@ class MexicanHat(Basis):
         """Check the range."""
         if not (isinstance(self.scales, int) and self.scales >= 1):
             raise OptionError(f"a Mexican-hat basis needs 1 or more scales, got scales={self.scales!r}")
+        super().__post_init__()
 
     @property
     def size(self) -> int:
@@ -65,6 +66,9 @@ class MexicanHat(Basis):
 
     def with_grid(self, grid: int) -> MexicanHat:
         """Levels down to `grid` cells.
+
+        Returns:
+            The basis.
 
         Raises:
             OptionError: the number of cells is no power of two.

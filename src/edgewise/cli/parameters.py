@@ -57,7 +57,7 @@ class WidthType(click.ParamType):
         layers: list[int | list[int]] = []
         for layer in value.split(","):
             counts = layer.strip().split("+")
-            if len(counts) > len(("sums", "products")) or not all(count.isdecimal() for count in counts):
+            if len(counts) > 2 or not all(count.isdecimal() for count in counts):
                 self.fail(f"{value!r} is no width; write nodes per layer, such as 5,1 or 3+2,1", param, ctx)
             sums, products = int(counts[0]), [int(count) for count in counts[1:]]
             if sums + sum(products) < 1:
@@ -79,7 +79,7 @@ class BasisType(click.ParamType):
         if name.lower() not in _BASES:
             self.fail(f"unknown basis {name!r}; known: {', '.join(_BASES)}", param, ctx)
         family = getattr(edgewise, _BASES[name.lower()])
-        known = [option.name for option in fields(family)]
+        known = [option.name for option in fields(family) if option.init]
         if len(options) > len(known) or not all(option.strip().isdecimal() for option in options):
             self.fail(f"{value!r} does not read as {':'.join([name, *known])} with whole numbers", param, ctx)
         try:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-import sympy
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from edgewise.data import as_dataset
@@ -19,8 +16,15 @@ from edgewise.discovery.topology import Candidate, Rows, climb
 from edgewise.discovery.view import View, natural_views
 from edgewise.errors import OptionError, ShapeError, SymbolicError
 from edgewise.kan import KAN
+from edgewise.lazy import LazyModule
 from edgewise.network import KANLayer, Options, SymbolicBlock, check_names
-from edgewise.symbolic import auto_symbolic
+from edgewise.symbolic import TOLERANCE, auto_symbolic
+
+if TYPE_CHECKING:
+    import sympy
+    from matplotlib.figure import Figure
+else:
+    sympy = LazyModule("sympy")
 
 _NAMES_AT_ANY_PRICE = 1e9  # tolerance that lets every edge have its best name
 _EXACT = 1 - 1e-13  # R² of a formula that leaves nothing to be found
@@ -75,7 +79,7 @@ class Discovery:
 
 
 def discover(
-    X: Any,  # noqa: N803 - the name that users of scikit-learn know
+    X: Any,
     y: Any,
     *,
     names: Sequence[str] | None = None,
@@ -84,9 +88,9 @@ def discover(
 ) -> Discovery:
     """Find formulas for y in X.
 
-    Positive columns that span decades are looked at by their logarithm. Networks of growing width are trained sparsely and
-    judged by held-out rows; the edges of those that are worth it are named; the formula of least description length is
-    the pick.
+    Positive columns that span decades are looked at by their logarithm. Networks of growing width are trained
+    sparsely and judged by held-out rows; the edges of those that are worth it are named; the formula of least
+    description length is the pick.
 
     Args:
         X: inputs, shape (N, I): a tensor, an array or a frame.
@@ -122,10 +126,17 @@ def discover(
     return search.run()
 
 
+class _Names(TypedDict):
+    """Of the inputs and of the target."""
+
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+
 class _Search:
     """One discovery under way."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a search works on
+    def __init__(
         self,
         x: Tensor,
         y: Tensor,
@@ -136,7 +147,7 @@ class _Search:
         max_time: float,
     ) -> None:
         self.x, self.y = x, y
-        self.names = {"input_names": input_names, "output_names": output_names}
+        self.names: _Names = {"input_names": input_names, "output_names": output_names}
         self.seed = seed
         self.networks_until = started + _SHARE_FOR_NETWORKS * max_time
         self.deadline = started + max_time
@@ -158,11 +169,9 @@ class _Search:
         return Discovery(formulas=front, network=network, stages=tuple(self.stages))
 
     def _search_view(self, view: View) -> None:
-        logs = [
-            name
-            for name, how in zip(sum(self.names.values(), ()), (*view.inputs, *view.outputs), strict=True)
-            if how == "log"
-        ]
+        names = (*self.names["input_names"], *self.names["output_names"])
+        transforms = (*view.inputs, *view.outputs)
+        logs = [name for name, transform in zip(names, transforms, strict=True) if transform == "log"]
         self.stages.append(f"logarithms of {', '.join(logs)}" if logs else "all columns as they are")
         rows = Rows.split(view.inner_inputs(self.x), view.standard_targets(self.y), self.seed)
         for candidate in climb(rows, view.domain, seed=self.seed, deadline=self.networks_until):
@@ -176,19 +185,21 @@ class _Search:
         total = sum(layer.in_features * layer.subnodes for layer in model.all_layers)
         edges = sum(int(layer.mask.sum()) for layer in model.all_layers)
         self.stages.append(
-            f"network {model.width}, {edges} of {total} edges, held-out error {candidate.error:.2g} of the target's spread"
+            f"network {model.width}, {edges} of {total} edges, held-out error {candidate.error:.2g} of the "
+            "target's spread"
         )
 
     def _name(self, model: KAN, view: View) -> None:
         """Formulas of a network: names that keep its error, and if some edges have none, the nearest names."""
         inner = (view.inner_inputs(self.x), view.inner_targets(self.y))
         network = view.outer(model, self.x, **self.names)
-        for tolerance in (None, _NAMES_AT_ANY_PRICE):
-            options = {} if tolerance is None else {"tolerance": tolerance}
+        for tolerance in (TOLERANCE, _NAMES_AT_ANY_PRICE):
             left = max(1.0, self.deadline - time.monotonic())
-            named = auto_symbolic(model, inner, max_time=left, seed=self.seed, **options)
+            named = auto_symbolic(model, inner, max_time=left, seed=self.seed, tolerance=tolerance)
             try:
-                formula = rated(view.outer(named, self.x, **self.names), self.x, self.y, logarithm="log" in view.outputs)
+                formula = rated(
+                    view.outer(named, self.x, **self.names), self.x, self.y, logarithm="log" in view.outputs
+                )
             except SymbolicError:
                 self.stages += [f"  {note}" for note in named.notes if "kept as a curve" in note]
                 continue
@@ -209,7 +220,9 @@ class _Search:
         affine = torch.tensor([[1.0, 0.0, 0.0, float(self.y.mean())]], dtype=self.y.dtype)
         inputs = self.x.shape[1]
         layer = KANLayer.from_blocks([SymbolicBlock("0", edge, edge, affine, shape=(inputs, 1))], (1,), inputs)
-        formula = rated(KAN.assemble([layer], sample=self.x, options=Options(**self.names)), self.x, self.y, logarithm=False)
+        formula = rated(
+            KAN.assemble([layer], sample=self.x, options=Options(**self.names)), self.x, self.y, logarithm=False
+        )
         assert formula is not None
         return formula
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import sympy
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from edgewise.kan import KAN
-from edgewise.plot import draw_pareto
+from edgewise.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import sympy
+    from matplotlib.figure import Figure
+
+    from edgewise import plot
+else:
+    plot = LazyModule("edgewise.plot")
+    sympy = LazyModule("sympy")
 
 _BITS_PER_NODE = 3.0
 _ROUNDING = 1e-14  # relative error below which all formulas are exact
@@ -72,7 +80,7 @@ class Front(Sequence[Formula]):
 
     def plot(self) -> Figure:
         """Loss against complexity."""
-        return draw_pareto(
+        return plot.draw_pareto(
             [formula.complexity for formula in self.rows],
             [formula.loss for formula in self.rows],
             [str(formula.expression) for formula in self.rows],
@@ -97,7 +105,7 @@ class Front(Sequence[Formula]):
         for row in self.rows:
             mark = "  ← pick" if row.pick else ""
             lines.append(
-                f"{row.complexity:>10}  {row.loss:>10.3g}  {row.r2:>12.9f}  {row.description_length:>9.1f}  "
+                f"{row.complexity:>10}  {row.loss:>10.3g}  {row.r2:>z12.9f}  {row.description_length:>9.1f}  "
                 f"{row.expression}{mark}"
             )
         return "\n".join(lines)
@@ -135,7 +143,7 @@ def rated(model: KAN, x: Tensor, y: Tensor, *, logarithm: bool) -> Formula | Non
         expression=expression,
         complexity=complexity,
         loss=loss,
-        r2=(1 - loss / variance if variance > 0 else 1.0) + 0.0,  # + 0.0: no negative zero
+        r2=1 - loss / variance if variance > 0 else 1.0,
         description_length=bits,
         model=model,
     )

@@ -17,7 +17,7 @@ from edgewise.discovery.view import View, natural_views
 from edgewise.kan import KAN
 from edgewise.network import NodeWidth, arities, check_names
 from edgewise.symbolic import sharpened
-from edgewise.training import History, Smoothness, find_loss, fit
+from edgewise.training import History, MeanSquaredError, Smoothness, fit
 
 # Hidden layers tried where no width is given, from additive on.
 _LADDER: tuple[tuple[NodeWidth, ...], ...] = ((), (1,), (2,), (5,), (10,))
@@ -57,7 +57,7 @@ class _Choice:
     error: float
 
 
-def fit_table(  # noqa: PLR0913 - the options of a fit, all with defaults
+def fit_table(
     x: Tensor,
     y: Tensor,
     *,
@@ -71,8 +71,8 @@ def fit_table(  # noqa: PLR0913 - the options of a fit, all with defaults
 ) -> TableFit:
     """Fit a network to a table, with nothing to tune.
 
-    Positive columns that span decades are tried by their logarithm. Width and smoothness are chosen by held-out rows; then
-    the choice is trained on all rows.
+    Positive columns that span decades are tried by their logarithm. Width and smoothness are chosen by held-out rows;
+    then the choice is trained on all rows.
 
     Args:
         x: inputs, shape (N, I), float64.
@@ -96,24 +96,23 @@ def fit_table(  # noqa: PLR0913 - the options of a fit, all with defaults
         >>> from edgewise.discovery import fit_table
         >>> x = torch.rand(100, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         >>> fitted = fit_table(x, 1e6 * x**2, width=[1, 1])
-        >>> float((fitted.model(x) - 1e6 * x**2).abs().max()) < 1e-3
+        >>> float((fitted.model(x) - 1e6 * x**2).detach().abs().max()) < 1e-3
         True
     """
     deadline = math.inf if max_time is None else time.monotonic() + max_time
     inputs, outputs = x.shape[1], y.shape[1]
-    names = {
-        "input_names": check_names(input_names, inputs, "inputs"),
-        "output_names": check_names(output_names, outputs, "outputs"),
-    }
+    of_inputs = check_names(input_names, inputs, "inputs") or tuple(f"x{i}" for i in range(inputs))
+    of_outputs = check_names(output_names, outputs, "outputs") or tuple(f"y{i}" for i in range(outputs))
     widths = [list(width)] if width is not None else [[inputs, *hidden, outputs] for hidden in _LADDER]
     best = _best_choice(x, y, widths, BSpline() if basis is None else basis, seed, deadline)
     history = _final_training(best, x, y, seed, progress)
     notes = [f"width {best.model.width}, smoothness {best.weight:g}, chosen by held-out rows"]
-    logs = [name for name, how in zip(input_names or range(inputs), best.view.inputs, strict=True) if how == "log"]
-    logs += [name for name, how in zip(output_names or ["y"] * outputs, best.view.outputs, strict=True) if how == "log"]
+    transforms = (*best.view.inputs, *best.view.outputs)
+    logs = [name for name, how in zip((*of_inputs, *of_outputs), transforms, strict=True) if how == "log"]
     if logs:
-        notes.append(f"by their logarithm: {', '.join(map(str, logs))}")
-    model = best.view.outer(best.view.unscaled(best.model), x, **names)
+        notes.append(f"by their logarithm: {', '.join(logs)}")
+    inner = best.view.unscaled(best.model)
+    model = best.view.outer(inner, x, input_names=of_inputs, output_names=of_outputs)
     return TableFit(model=model, history=history, notes=tuple(notes))
 
 
@@ -152,7 +151,7 @@ def _affordable(width: list[NodeWidth], basis: Basis, rows: int) -> bool:
     return parameters <= min(_MOST_PARAMETERS, rows)
 
 
-def _path(  # noqa: PLR0913, PLR0917 - what a path depends on
+def _path(
     x: Tensor, y: Tensor, view: View, width: list[NodeWidth], basis: Basis, seed: int, deadline: float
 ) -> _Choice:
     """The best of fits from stiff to free, each starting from the one before."""
@@ -197,7 +196,7 @@ def _final_training(best: _Choice, x: Tensor, y: Tensor, seed: int, progress: bo
 
 
 def _copy(model: KAN) -> KAN:
-    return model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+    return model.copied()
 
 
-_MSE = find_loss("mse")
+_MSE = MeanSquaredError()

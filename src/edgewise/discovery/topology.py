@@ -105,7 +105,7 @@ def _best_start(
     rows: Rows, domain: Tensor, width: list[NodeWidth], grid: int, *, seed: int, deadline: float
 ) -> Candidate:
     """The sparsest of the good fits from several starts; an additive fit has one minimum and needs one start."""
-    starts = 1 if len(width) == 2 else _STARTS  # noqa: PLR2004 - two entries: inputs and outputs
+    starts = 1 if len(width) == 2 else _STARTS
     candidates: list[Candidate] = []
     for start in range(starts):
         if candidates and time.monotonic() > deadline:
@@ -121,7 +121,7 @@ def _sparse_fit(rows: Rows, domain: Tensor, width: list[NodeWidth], grid: int, s
     """Train, train sparsely, prune, and train what is left; the dense network where thinning cost too much."""
     dense = KAN(width, basis=BSpline(grid=grid), domain=domain.tolist(), seed=seed)
     fit(dense, rows.x, rows.y, steps=_PLAIN_STEPS)
-    thinned = dense.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in dense.all_layers])
+    thinned = dense.copied()
     fit(thinned, rows.x, rows.y, steps=_SPARSE_STEPS, penalty=Sparsity())
     thinned = thinned.prune(rows.x)
     for model in (dense, thinned):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgewise.basis import Basis, basis_key
+from edgewise.basis import Basis
 from edgewise.kernels import functions, operators
 
 __all__ = ["apply", "coefficient_gradient", "pullback"]
@@ -44,8 +44,8 @@ def apply(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, *, order: int = 0, v
         tensor([[-0.5000]])
     """
     if torch.compiler.is_compiling():
-        return operators.CONTRACTIONS.apply(x, c, v, grid, basis_key(basis), order)
-    return functions.CONTRACTIONS.apply(x, c, v, grid, basis, order)
+        return operators.CONTRACTIONS.apply(x, c, v, grid, basis.key, order)
+    return functions.contractions().apply(x, c, v, grid, basis, order)
 
 
 def pullback(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, g: Tensor, *, order: int = 0) -> Tensor:
@@ -63,8 +63,8 @@ def pullback(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, g: Tensor, *, ord
         u of shape (B, I).
     """
     if torch.compiler.is_compiling():
-        return operators.CONTRACTIONS.pullback(x, c, g, grid, basis_key(basis), order)
-    return functions.CONTRACTIONS.pullback(x, c, g, grid, basis, order)
+        return operators.CONTRACTIONS.pullback(x, c, g, grid, basis.key, order)
+    return functions.contractions().pullback(x, c, g, grid, basis, order)
 
 
 def coefficient_gradient(
@@ -84,5 +84,5 @@ def coefficient_gradient(
         C of shape (I, M, O).
     """
     if torch.compiler.is_compiling():
-        return operators.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis_key(basis), order)
-    return functions.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis, order)
+        return operators.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis.key, order)
+    return functions.contractions().coefficient_gradient(x, g, v, grid, basis, order)

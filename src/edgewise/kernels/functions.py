@@ -13,6 +13,16 @@ from edgewise.kernels import rules
 from edgewise.kernels.dispatch import select
 
 
+def _computed(operation: str) -> Callable[..., Tensor]:
+    """One contraction on the backend that serves the call, without any derivative."""
+
+    def compute(*inputs: Any) -> Tensor:
+        x, _, _, _, basis, order = inputs
+        return getattr(select(basis, x, order), operation)(*inputs)
+
+    return compute
+
+
 def _function(
     operation: str,
     gradients: Callable[..., tuple[Any, ...]],
@@ -20,12 +30,12 @@ def _function(
     shares_coefficients: bool,
 ) -> type[torch.autograd.Function]:
     """An autograd function for one contraction from its rules."""
+    computed = _computed(operation)
 
     class Contraction(torch.autograd.Function):
         @staticmethod
         def forward(*inputs: Any) -> Tensor:
-            x, _, _, _, basis, order = inputs
-            return getattr(select(basis, x, order), operation)(*inputs)
+            return computed(*inputs)
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -36,12 +46,12 @@ def _function(
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-            return gradients(CONTRACTIONS, (*ctx.saved_tensors, *ctx.rest), ctx.needs_input_grad, grads[0])
+            return gradients(contractions(), (*ctx.saved_tensors, *ctx.rest), ctx.needs_input_grad, grads[0])
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Tensor:
-            # PyTorch turns forward mode off in here, and nested `jacfwd` would silently be zero (its issue 197867). So it
-            # is turned on for the outer levels; at the present one the saved tensors are stripped of their tangents.
+            # PyTorch turns forward mode off in here, and nested `jacfwd` would silently be zero. So it is turned on
+            # for the outer levels; at the present one the saved tensors are stripped of their tangents.
             with _set_fwd_grad_enabled(True):
                 primals = [None if saved is None else unpack_dual(saved).primal for saved in ctx.saved_tensors]
                 return tangent(CONTRACTIONS, (*primals, *ctx.rest), tangents[:3])
@@ -56,8 +66,14 @@ def _function(
 
 _Apply = _function("apply", rules.apply_gradients, rules.apply_tangent, True)
 _Pullback = _function("pullback", rules.pullback_gradients, rules.pullback_tangent, True)
-_CoefficientGradient = _function(
-    "coefficient_gradient", rules.coefficient_gradients, rules.coefficient_tangent, False
-)
+_CoefficientGradient = _function("coefficient_gradient", rules.coefficient_gradients, rules.coefficient_tangent, False)
 
 CONTRACTIONS = rules.Contractions(_Apply.apply, _Pullback.apply, _CoefficientGradient.apply)
+_COMPUTED = rules.Contractions(*map(_computed, ("apply", "pullback", "coefficient_gradient")))
+
+
+def contractions() -> rules.Contractions:
+    """The contractions to call now: where nobody differentiates, without autograd's overhead."""
+    if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+        return CONTRACTIONS
+    return _COMPUTED

@@ -132,7 +132,7 @@ def vectorise(
         for tensor, dim in zip(inputs[:3], in_dims[:3], strict=True)
     ]
     mapped = [dim is not None for dim in in_dims[:3]]
-    if shares_coefficients and not mapped[1] and inputs[1].dim() == len("imo"):
+    if shares_coefficients and not mapped[1] and inputs[1].dim() == 3:
         # One set of coefficients: the mapped dimension is only more samples.
         folded = [
             tensor
@@ -140,7 +140,7 @@ def vectorise(
             else (tensor if mapped[position] else tensor.expand(size, *tensor.shape)).flatten(0, -2)
             for position, tensor in enumerate(tensors)
         ]
-        samples = tensors[0].shape[1:-1] if mapped[0] else tensors[0].shape[:-1]
+        samples = inputs[0].movedim(in_dims[0], 0).shape[1:-1] if mapped[0] else inputs[0].shape[:-1]
         result = contraction(*folded, *inputs[3:])
         return result.unflatten(0, (size, *samples)), 0
     expanded = [

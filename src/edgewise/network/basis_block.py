@@ -35,7 +35,7 @@ class BasisBlock(Block):
     _locked: Tensor
     grid: Tensor
 
-    def __init__(  # noqa: PLR0913 - the fields of a record
+    def __init__(
         self,
         basis: Basis,
         grid: Tensor,
@@ -183,11 +183,16 @@ class BasisBlock(Block):
     def describe(self) -> dict[str, Any]:
         """See `Block.describe`.
 
+        Returns:
+            The options.
+
         Raises:
             OptionError: the base function is a callable, which is code and cannot be written as data.
         """
         if callable(self.base):
-            raise OptionError("a model with a callable base function cannot be saved; use base='silu', 'identity' or None")
+            raise OptionError(
+                "a model with a callable base function cannot be saved; use base='silu', 'identity' or None"
+            )
         return {"kind": "basis", "basis": self.basis.to_dict(), "base": self.base}
 
     def extra_repr(self) -> str:
@@ -196,7 +201,7 @@ class BasisBlock(Block):
         return f"{inputs}, {subnodes}, basis={self.basis}, base={self.base!r}, edges={int(self._mask.sum())}"
 
     def _effective(self, parameter: Tensor) -> Tensor:
-        """The parameter with masked edges zero and locked ones constant, for every optimiser that looks at gradients."""
+        """The parameter with masked edges zero and locked ones constant, whatever optimiser looks at its gradient."""
         along = (slice(None), None) if parameter.dim() == self.coefficients.dim() else (slice(None),)
         if self._any_masked:
             parameter = parameter * self._mask[along]
@@ -209,9 +214,9 @@ class BasisBlock(Block):
         self._any_masked = not bool(self._mask.all())
         self._any_locked = bool(self._locked.any())
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         grid = state_dict.get(prefix + "grid")
         if grid is not None and grid.shape[0] == self.grid.shape[0]:
             self.grid = self.grid.new_empty(grid.shape)  # ends only, or all breakpoints
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._note_restrictions()

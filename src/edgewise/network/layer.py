@@ -47,7 +47,7 @@ class KANLayer(nn.Module):
     Source: Liu et al., KAN (2024), section 2.2; the start keeps variances as in Glorot and Bengio (2010).
     """
 
-    def __init__(  # noqa: PLR0913 - a layer has this many options
+    def __init__(
         self,
         in_features: int,
         out_features: int,
@@ -135,6 +135,12 @@ class KANLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any leading batch shape: (..., I) to (..., O).
+
+        Args:
+            x: inputs.
+
+        Returns:
+            The nodes' values.
 
         Raises:
             ShapeError: the last dimension is not I.
@@ -233,6 +239,9 @@ def _variance_preserving(
 
     With E over the domain, σ² = 2 / (I·M·E[B²] + O·M·E[B'²·h²]) where h is half the domain's length: inputs are
     thought of in units of the domain.
+
+    Returns:
+        The block.
     """
     inputs, size = grid.shape[0], basis.size
     length = (grid[:, -1] - grid[:, 0]).unsqueeze(-1)

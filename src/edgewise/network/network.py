@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import torch
@@ -50,7 +51,7 @@ class Network(nn.Module):
 
     def __init__(self, layers: Sequence[KANLayer], *, sample: Tensor, options: Options | None = None) -> None:
         super().__init__()
-        for index, (before, after) in enumerate(zip(layers, layers[1:], strict=False)):
+        for index, (before, after) in enumerate(pairwise(layers)):
             if before.out_features != after.in_features:
                 raise ShapeError(
                     f"layer {index} has {before.out_features} outputs, layer {index + 1} takes {after.in_features}"
@@ -151,6 +152,10 @@ class Network(nn.Module):
             values = layers[-1].outputs
         return Trace(tuple(layers))
 
+    def copied(self) -> Self:
+        """An independent copy, to be changed while this stays."""
+        return self.rebuilt([copy.deepcopy(layer) for layer in self.all_layers])
+
     def with_layer(self, index: int, layer: KANLayer) -> Self:
         """The same network with one layer replaced; the others are copied."""
         layers = [copy.deepcopy(other) for other in self.all_layers]
@@ -158,11 +163,7 @@ class Network(nn.Module):
         return self.rebuilt(layers)
 
     def layer_at(self, index: int) -> KANLayer:
-        """The layer with this index.
-
-        Raises:
-            EdgeError: there is none.
-        """
+        """The layer with this index, or an EdgeError where there is none."""
         layers = self.all_layers
         if not 0 <= index < len(layers):
             raise EdgeError(f"there is no layer {index}; the model has layers 0 to {len(layers) - 1}")
@@ -177,8 +178,8 @@ class Network(nn.Module):
         found = self.layer_at(layer)
         if not (0 <= source < found.in_features and 0 <= target < found.subnodes):
             raise EdgeError(
-                f"there is no edge ({layer}, {source}, {target}); layer {layer} has inputs 0 to {found.in_features - 1} "
-                f"and outputs 0 to {found.subnodes - 1}"
+                f"there is no edge ({layer}, {source}, {target}); layer {layer} has inputs 0 to "
+                f"{found.in_features - 1} and outputs 0 to {found.subnodes - 1}"
             )
 
     def _check(self, x: Tensor) -> None:
@@ -186,19 +187,15 @@ class Network(nn.Module):
         if x.shape[-1:] != (self.in_features,):
             raise ShapeError(f"the model takes inputs of shape (..., {self.in_features}), got {tuple(x.shape)}")
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         sample = state_dict.get(prefix + "sample")
         if sample is not None and sample.shape[-1:] == self.sample.shape[-1:]:
             self.sample = self.sample.new_empty(sample.shape)  # as many rows as were kept
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def check_names(names: Sequence[str] | None, count: int, what: str) -> tuple[str, ...] | None:
-    """Names as a tuple.
-
-    Raises:
-        OptionError: their number is wrong or one appears twice.
-    """
+    """Names as a tuple, or an OptionError where their number is wrong or one appears twice."""
     if names is None:
         return None
     if len(names) != count or len(set(names)) != count:

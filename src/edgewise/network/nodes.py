@@ -22,8 +22,8 @@ def arities(width: NodeWidth) -> tuple[int, ...]:
     """The number of factors of each node in one entry of `width`.
 
     Args:
-        width: `5` for five sums; `[3, 2]` for three sums and two products of two; `[3, (2, 3)]` for three sums, a product
-            of two and one of three.
+        width: `5` for five sums; `[3, 2]` for three sums and two products of two; `[3, (2, 3)]` for three sums, a
+            product of two and one of three.
 
     Returns:
         One arity per node.
@@ -36,7 +36,7 @@ def arities(width: NodeWidth) -> tuple[int, ...]:
         >>> arities([1, (2, 3)])
         (1, 2, 3)
     """
-    sums, products = width if isinstance(width, Sequence) and len(width) == len(("sums", "products")) else (width, 0)
+    sums, products = width if isinstance(width, Sequence) and len(width) == 2 else (width, 0)
     factors = [2] * products if _is_count(products) else products
     if not (_is_count(sums) and isinstance(factors, Sequence) and all(_is_count(count) for count in factors)):
         raise OptionError(f"a width is a number of nodes or [sums, products], got {width!r}")

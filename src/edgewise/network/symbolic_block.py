@@ -31,7 +31,7 @@ class SymbolicBlock(Block):
     locked_edges: Tensor
     frozen: Tensor
 
-    def __init__(  # noqa: PLR0913 - the fields of a record
+    def __init__(
         self,
         primitive: Primitive | str,
         source: Tensor,
@@ -109,7 +109,13 @@ class SymbolicBlock(Block):
     def restricted(self, keep: Tensor) -> SymbolicBlock:
         """See `Block.restricted`."""
         kept = keep[self.source, self.target]
-        return self._with(source=self.source[kept], target=self.target[kept], affine=self.affine[kept], locked=self.locked_edges[kept], frozen=self.frozen[kept])
+        return self._with(
+            source=self.source[kept],
+            target=self.target[kept],
+            affine=self.affine[kept],
+            locked=self.locked_edges[kept],
+            frozen=self.frozen[kept],
+        )
 
     def selected(self, inputs: Tensor, subnodes: Tensor) -> SymbolicBlock:
         """See `Block.selected`."""

@@ -1,14 +1,23 @@
 """The primitives that come with Edgewise, simplest first."""
 
-import math
-from functools import partial
+from __future__ import annotations
 
-import sympy
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
+from edgewise.lazy import LazyModule
 from edgewise.primitives.primitive import Primitive
 from edgewise.primitives.redundancy import Affine, Redundancy, Turn
+
+if TYPE_CHECKING:
+    import sympy
+else:
+    sympy = LazyModule("sympy")
 
 # Named functions and partials of them, not lambdas: records can then be pickled and sent to worker processes.
 
@@ -40,6 +49,16 @@ def _identity(u: Tensor) -> Tensor:
     return u
 
 
+@dataclass(frozen=True)
+class _SymPy:
+    """A function of SymPy by its name: SymPy is imported when a formula is wanted, and records can be pickled."""
+
+    name: str
+
+    def __call__(self, u: sympy.Expr) -> sympy.Expr:
+        return getattr(sympy, self.name)(u)
+
+
 def _identity_expression(u: sympy.Expr) -> sympy.Expr:
     return u
 
@@ -66,18 +85,17 @@ def _power_derivative(u: Tensor, exponent: float) -> Tensor:
     return exponent * _power(u, exponent - 1.0)
 
 
-def _power_expression(u: sympy.Expr, exponent: sympy.Expr) -> sympy.Expr:
-    return u**exponent
+def _power_expression(u: sympy.Expr, exponent: float) -> sympy.Expr:
+    return u ** sympy.Rational(*exponent.as_integer_ratio())
 
 
 def _power_primitive(name: str, exponent: float, complexity: int, *aliases: str) -> Primitive:
     whole = exponent == int(exponent)
-    exact = sympy.Rational(*exponent.as_integer_ratio())
     return Primitive(
         name=name,
         function=partial(_power, exponent=exponent),
         derivative=partial(_power_derivative, exponent=exponent),
-        expression=partial(_power_expression, exponent=exact),
+        expression=partial(_power_expression, exponent=exponent),
         domain=(-math.inf if whole else 0.0, math.inf),
         complexity=complexity,
         excluded=(0.0,) if whole and exponent < 0 else (),
@@ -177,7 +195,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="exp",
         function=torch.exp,
         derivative=torch.exp,
-        expression=sympy.exp,
+        expression=_SymPy("exp"),
         complexity=2,
         redundant=Redundancy(shifting=_exponential),
     ),
@@ -185,7 +203,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="log",
         function=torch.log,
         derivative=_log_derivative,
-        expression=sympy.log,
+        expression=_SymPy("log"),
         domain=(0.0, math.inf),
         complexity=2,
         redundant=Redundancy(scaling=_logarithmic),
@@ -195,7 +213,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="sin",
         function=torch.sin,
         derivative=torch.cos,
-        expression=sympy.sin,
+        expression=_SymPy("sin"),
         complexity=2,
         redundant=Redundancy(reflection=_ODD, turn=Turn(math.pi, -1.0, 0.0)),
     ),
@@ -203,7 +221,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="cos",
         function=torch.cos,
         derivative=_cos_derivative,
-        expression=sympy.cos,
+        expression=_SymPy("cos"),
         complexity=2,
         redundant=Redundancy(reflection=_EVEN, turn=Turn(math.pi, -1.0, 0.0)),
     ),
@@ -211,7 +229,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="abs",
         function=torch.abs,
         derivative=torch.sign,
-        expression=sympy.Abs,
+        expression=_SymPy("Abs"),
         complexity=3,
         kinks=(0.0,),
         redundant=Redundancy(scaling=partial(_homogeneous, degree=1.0), reflection=_EVEN),
@@ -220,7 +238,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="sgn",
         function=torch.sign,
         derivative=torch.zeros_like,
-        expression=sympy.sign,
+        expression=_SymPy("sign"),
         complexity=3,
         kinks=(0.0,),
         redundant=Redundancy(scaling=_unchanged, reflection=_ODD),
@@ -230,7 +248,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="tan",
         function=torch.tan,
         derivative=_tan_derivative,
-        expression=sympy.tan,
+        expression=_SymPy("tan"),
         complexity=3,
         excluded=(0.5 * math.pi,),
         redundant=Redundancy(reflection=_ODD, turn=Turn(math.pi, 1.0, 0.0)),
@@ -239,7 +257,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="tanh",
         function=torch.tanh,
         derivative=_tanh_derivative,
-        expression=sympy.tanh,
+        expression=_SymPy("tanh"),
         complexity=3,
         redundant=Redundancy(reflection=_ODD),
     ),
@@ -263,7 +281,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="cosh",
         function=torch.cosh,
         derivative=torch.sinh,
-        expression=sympy.cosh,
+        expression=_SymPy("cosh"),
         complexity=3,
         redundant=Redundancy(reflection=_EVEN),
     ),
@@ -271,7 +289,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="sinh",
         function=torch.sinh,
         derivative=torch.cosh,
-        expression=sympy.sinh,
+        expression=_SymPy("sinh"),
         complexity=3,
         redundant=Redundancy(reflection=_ODD),
     ),
@@ -279,7 +297,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="arctan",
         function=torch.arctan,
         derivative=_arctan_derivative,
-        expression=sympy.atan,
+        expression=_SymPy("atan"),
         complexity=4,
         redundant=Redundancy(reflection=_ODD),
         aliases=("atan",),
@@ -288,7 +306,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="arcsin",
         function=torch.arcsin,
         derivative=_arcsin_derivative,
-        expression=sympy.asin,
+        expression=_SymPy("asin"),
         domain=(-1.0, 1.0),
         complexity=4,
         redundant=Redundancy(reflection=_ODD),
@@ -298,7 +316,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="arccos",
         function=torch.arccos,
         derivative=_arccos_derivative,
-        expression=sympy.acos,
+        expression=_SymPy("acos"),
         domain=(-1.0, 1.0),
         complexity=4,
         redundant=Redundancy(reflection=Affine(-1.0, math.pi)),
@@ -308,7 +326,7 @@ LIBRARY: tuple[Primitive, ...] = (
         name="arctanh",
         function=torch.arctanh,
         derivative=_arctanh_derivative,
-        expression=sympy.atanh,
+        expression=_SymPy("atanh"),
         domain=(-1.0, 1.0),
         complexity=4,
         redundant=Redundancy(reflection=_ODD),

@@ -1,15 +1,23 @@
 """A symbolic function of one variable: everything that Edgewise knows of it, in one record."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import sympy
 from torch import Tensor
 
 from edgewise.errors import DomainError, OptionError
+from edgewise.lazy import LazyModule
 from edgewise.primitives.redundancy import Redundancy
+
+if TYPE_CHECKING:
+    import sympy
+else:
+    sympy = LazyModule("sympy")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,9 +29,9 @@ class Attribution:
 def attribution(model: Network, x: Tensor | None = None) -> Attribution:
     """Score inputs, nodes and edges by the share of the output's variation that they carry.
 
-    The score of an edge is that of the node it ends in times the standard deviation of its output relative to that of the
-    node's sum. Scores of a node's outgoing edges add in square, as the variances of independent terms do. A factor of a
-    product has the score of the product.
+    The score of an edge is that of the node it ends in times the standard deviation of its output relative to that of
+    the node's sum. Scores of a node's outgoing edges add in square, as the variances of independent terms do. A
+    factor of a product has the score of the product.
 
     Args:
         model: the network.

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from edgewise.lazy import LazyModule
 from edgewise.network import Block, Network, SymbolicBlock
-from edgewise.plot import draw_curve
-from edgewise.surgery.blocks import input_ranges
+from edgewise.surgery.blocks import input_ranges, single_edge
 from edgewise.surgery.change import require_edge
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from edgewise import plot
+else:
+    plot = LazyModule("edgewise.plot")
 
 
 class Edge:
@@ -40,7 +48,7 @@ class Edge:
         self.index = (layer, source, target)
         low, high = input_ranges(model, layer)[source].tolist()
         self.domain: tuple[float, float] = (low, high)
-        self._inputs = model.layer_at(layer).in_features
+        self._mask = single_edge(model.layer_at(layer), source, target)
         self._like = model.sample
         with torch.no_grad():
             self.sample = model.trace(model.sample).layers[layer].inputs[:, source]
@@ -53,17 +61,14 @@ class Edge:
     def __call__(self, x: Tensor) -> Tensor:
         """Values of φ at x of any shape."""
         _, source, target = self.index
-        flat = torch.zeros((x.numel(), self._inputs), dtype=x.dtype, device=x.device)
-        columns = torch.arange(self._inputs, device=x.device) == source
-        padded = torch.where(columns, x.reshape(-1, 1), flat)
-        return self.block.edges(padded)[:, source, target].reshape(x.shape)
+        return self.block.edges(self._padded(x))[:, source, target].reshape(x.shape)
 
     def derivative(self, order: int = 1) -> _Derivative:
         """The order-th derivative of φ, as a callable of x."""
         return _Derivative(self, order)
 
     def table(self, points: int = 200) -> dict[str, Tensor]:
-        """x over the domain and y = φ(x), each of shape (points,)."""
+        """Points x over the domain and y = φ(x), each of shape (points,)."""
         x = torch.linspace(*self.domain, points, dtype=self._like.dtype, device=self._like.device)
         with torch.no_grad():
             return {"x": x, "y": self(x)}
@@ -72,7 +77,7 @@ class Edge:
         """The curve over its domain, with the sample's values as a rug."""
         table = self.table()
         layer, source, target = self.index
-        return draw_curve(
+        return plot.draw_curve(
             table["x"].cpu().numpy(),
             table["y"].cpu().numpy(),
             points=self.sample.cpu().numpy(),
@@ -80,6 +85,16 @@ class Edge:
             label=self.name,
             title=f"edge ({layer}, {source}, {target})",
         )
+
+    def _alone(self, x: Tensor) -> Tensor:
+        """Values of φ by the kernels, from a block of this edge only: no other edge's singular points get in."""
+        return self.block.restricted(self._mask)(self._padded(x))[:, self.index[2]].reshape(x.shape)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """Inputs of the block, (N, I): x at this edge, 0 elsewhere."""
+        inputs = self._mask.shape[0]
+        columns = torch.arange(inputs, device=x.device) == self.index[1]
+        return torch.where(columns, x.reshape(-1, 1), x.new_zeros((x.numel(), inputs)))
 
 
 class _Derivative:
@@ -93,7 +108,7 @@ class _Derivative:
         """Values at x of any shape."""
         with torch.enable_grad():
             at = x.detach().requires_grad_()
-            values = self.edge(at)
+            values = self.edge._alone(at)
             for _ in range(self.order):
                 if not values.requires_grad:
                     return torch.zeros_like(x)

@@ -17,8 +17,8 @@ def prune(
 ) -> Model:
     """Leave out edges and hidden nodes whose attribution is below a threshold.
 
-    What a removed edge gave on average is added to another edge of its node, so constants are not lost. Each node that stays
-    keeps its strongest incoming edge, inputs and outputs keep their numbers.
+    What a removed edge gave on average is added to another edge of its node, so constants are not lost. Each node
+    that stays keeps its strongest incoming edge, inputs and outputs keep their numbers.
 
     Args:
         model: the network, which is left as it is.

@@ -13,7 +13,8 @@ from edgewise.surgery.blocks import Model, expressed
 def refine(model: Model, *, grid: int | None = None, degree: int | None = None) -> Model:
     """Refine every edge that has a basis.
 
-    A finer grid of B-splines keeps the function to rounding, by knot insertion. A higher degree is the L2 projection of each
+    A finer grid of B-splines keeps the function to rounding, by knot insertion. A higher degree is the L2 projection
+    of each
     edge: it moves the function by about the error of the old splines. `model.moved` tells by how much.
 
     Args:
@@ -25,7 +26,8 @@ def refine(model: Model, *, grid: int | None = None, degree: int | None = None) 
         A new network.
 
     Raises:
-        OptionError: the grid is no multiple of the present one (the message names the nearest), or no edge's basis has a
+        OptionError: the grid is no multiple of the present one (the message names the nearest), or no edge's basis
+        has a
             grid or degree.
 
     Example:
@@ -42,10 +44,7 @@ def refine(model: Model, *, grid: int | None = None, degree: int | None = None) 
     blocks = [block for layer in model.all_layers for block in layer.all_blocks() if isinstance(block, BasisBlock)]
     if not blocks:
         raise OptionError("every edge is symbolic; there is no grid or degree to refine")
-    layers = [
-        layer.map_blocks(lambda block: _refined_block(block, grid, degree))
-        for layer in model.all_layers
-    ]
+    layers = [layer.map_blocks(lambda block: _refined_block(block, grid, degree)) for layer in model.all_layers]
     refined = model.rebuilt(layers)
     return refined.rebuilt(refined.all_layers, moved=_distance(model, refined))
 
@@ -75,8 +74,8 @@ def _require_multiple(basis: Basis, grid: int) -> None:
     below = max(1, grid // basis.grid) * basis.grid
     nearest = sorted({below, max(below, basis.grid) + basis.grid})
     raise OptionError(
-        f"a grid of {basis.grid} is refined to a multiple, so that the function stays; got grid={grid}, the nearest are "
-        f"{' and '.join(map(str, nearest))}"
+        f"a grid of {basis.grid} is refined to a multiple, so that the function stays; got grid={grid}, "
+        f"the nearest are {' and '.join(map(str, nearest))}"
     )
 
 
@@ -90,8 +89,8 @@ def _distance(before: Network, after: Network) -> float:
 def update_grid(model: Model, x: torch.Tensor) -> Model:
     """Let the knots of every layer follow the data.
 
-    Splines get knots at quantiles of the values that arrive, the other families move the ends of their domain. Edges are
-    projected on the new grids, layer after layer; inputs with a locked edge keep their grid.
+    Splines get knots at quantiles of the values that arrive, the other families move the ends of their domain. Edges
+    are projected on the new grids, layer after layer; inputs with a locked edge keep their grid.
 
     Args:
         model: the network, which is left as it is.
@@ -112,7 +111,7 @@ def update_grid(model: Model, x: torch.Tensor) -> Model:
 
     Source: Liu et al., KAN (2024), section 2.2 (grids updated on the fly).
     """
-    updated = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+    updated = model.copied()
     for index, layer in enumerate(updated.all_layers):
         values = updated.trace(x).layers[index].inputs
         updated.layers[index] = layer.map_blocks(lambda block, at=values: _adapted_block(block, at))
@@ -126,4 +125,6 @@ def _adapted_block(block: Block, values: torch.Tensor) -> Block:
     stays = block.locked.any(dim=1, keepdim=True)
     present = block.grid if adapted.shape == block.grid.shape else block.basis.breakpoints(block.grid)
     new_grid = torch.where(stays, present, adapted)
-    return block.replaced(grid=new_grid, coefficients=block.basis.transfer(block.grid, block.basis, new_grid) @ block.coefficients)
+    return block.replaced(
+        grid=new_grid, coefficients=block.basis.transfer(block.grid, block.basis, new_grid) @ block.coefficients
+    )

@@ -29,11 +29,13 @@ def scale_outputs(model: Model, scale: Tensor, shift: Tensor) -> Model:
         A new network.
 
     Raises:
-        ShapeError: the last layer has product nodes.
+        ShapeError: the last layer has product nodes, or an output to be shifted has no edges.
     """
     last = model.all_layers[-1]
     if max(last.nodes) > 1:
         raise ShapeError("outputs that are products cannot be shifted; add a layer of sums behind them")
+    if bool((~last.mask.any(dim=0) & (shift != 0)).any()):
+        raise ShapeError("an output without edges has nothing that could hold its constant")
     first = last.mask & (last.mask.cumsum(dim=0) == 1)
     constants = torch.where(first, shift, 0.0)
     scaled = last.map_blocks(lambda block: block.scaled(scale).shifted(torch.where(block.mask, constants, 0.0)))

@@ -1,12 +1,13 @@
 """From trained edges to a formula."""
 
-from edgewise.symbolic.auto import auto_symbolic, sharpened
+from edgewise.symbolic.auto import TOLERANCE, auto_symbolic, sharpened
 from edgewise.symbolic.constants import canonical, snapped
 from edgewise.symbolic.formula import number, symbolic_formula, tidy
 from edgewise.symbolic.match import Match, match_primitive, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, fix_symbolic, suggest_symbolic, unfix_symbolic
 
 __all__ = [
+    "TOLERANCE",
     "Match",
     "auto_symbolic",
     "canonical",

@@ -1,8 +1,8 @@
 """`auto_symbolic`: name all edges of a trained network, and check every name on the whole model.
 
 Edges are named one after the other, the surest first. A name stays only if the network, refitted with it, predicts
-held-out data about as well as before; else it is undone and reported. At the end constants that the data cannot tell from
-simple numbers become exact, and the rest is refitted.
+held-out data about as well as before; else it is undone and reported. At the end constants that the data cannot tell
+from simple numbers become exact, and the rest is refitted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from edgewise.symbolic.match import Match, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, with_match
 from edgewise.training import CrossEntropy, Loss, find_loss, fit
 from edgewise.training.fit import training_rows
-from edgewise.training.objective import OutputObjective
 
 Model = TypeVar("Model", bound=Network)
 
@@ -39,7 +38,7 @@ _TRIED_SIMPLE = 2  # of those that are exact enough, the simplest
 _REFIT_STEPS = 25
 _FINAL_STEPS = 200
 _BITS_PER_HALVING = 4.0  # of the error; compared with the complexity of a primitive and its number of constants
-_TOLERANCE = 1.25  # factor by which a name may raise the root of the loss
+TOLERANCE = 1.25  # factor by which a name may raise the root of the loss
 _SHARP = 1e-4  # of the spread of the targets: below this error the data are free of noise, the splines are what limits
 _EXACT = 1e-10  # of the spread: the formula is found
 _SHARP_TOLERANCE = 10.0  # there, names may cost more: the exact ones win it back at the end
@@ -74,13 +73,13 @@ class _Data:
         fit(model, self.x, self.y, loss=self.loss, steps=steps, solver="lm")
 
 
-def auto_symbolic(  # noqa: PLR0913 - options of a search, all with defaults
+def auto_symbolic(
     model: Model,
     data: Any,
     *,
     loss: str | Loss = "mse",
     primitives: Sequence[str] | None = None,
-    tolerance: float = _TOLERANCE,
+    tolerance: float = TOLERANCE,
     max_time: float | None = None,
     seed: int = 0,
 ) -> Model:
@@ -132,8 +131,11 @@ def auto_symbolic(  # noqa: PLR0913 - options of a search, all with defaults
 def _floors(rows: _Data, model: Network) -> list[float]:
     """Errors below which names count as equally exact, so that the simplest is taken.
 
-    Where the data are free of noise, many functions come close to a curve. First the simplest of the close ones is tried; if
-    the formula does not turn out exact, the closest.
+    Where the data are free of noise, many functions come close to a curve. First the simplest of the close ones is
+    tried; if the formula does not turn out exact, the closest.
+
+    Returns:
+        The floors, to be tried in order.
     """
     if rows.score(model) >= _SHARP * rows.spread():
         return [0.0]
@@ -156,7 +158,7 @@ def sharpened(
         A new network, on finer grids where the loss fell by more than noise would let it.
     """
     rows = _Data(x, y, *(held_out if held_out is not None else (x, y)), loss)
-    best = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+    best = model.copied()
     rows.refit(best, _REFIT_STEPS)
     score = rows.score(best)
     while True:
@@ -173,8 +175,8 @@ def sharpened(
 def _doubled(model: Model, samples: int) -> Model | None:
     """The network on twice as fine grids, or None where they are fine enough for the data."""
     blocks = [block for layer in model.all_layers for block in layer.all_blocks()]
-    grids = {getattr(block.basis, "grid", None) for block in blocks if isinstance(block, BasisBlock)}
-    if len(grids) != 1 or None in grids:
+    grids = {getattr(block.basis, "grid", 0) for block in blocks if isinstance(block, BasisBlock)}
+    if len(grids) != 1 or 0 in grids:
         return None  # several grids or none: doubling is the user's choice
     grid = 2 * grids.pop()
     parameters = sum(block.gather().numel() for block in blocks)
@@ -197,6 +199,9 @@ class _Naming:
         """Name what can be named, the surest edge first.
 
         A name may raise the error above the best seen by the tolerance, in all: errors do not add up edge by edge.
+
+        Returns:
+            The network with names.
         """
         best = self.rows.score(self.model)
         edges = _numeric_edges(self.model)
@@ -220,7 +225,9 @@ class _Naming:
     def _allowed(self, best: float, tolerance: float) -> float:
         """The error up to which a name stays."""
         sharp = best < _SHARP * self.rows.spread()
-        return max(best * (max(tolerance, _SHARP_TOLERANCE) if sharp else tolerance), self.floor) + _rounding(self.rows.y_held)
+        return max(best * (max(tolerance, _SHARP_TOLERANCE) if sharp else tolerance), self.floor) + _rounding(
+            self.rows.y_held
+        )
 
     def _ranked(self, edge: EdgeIndex) -> list[Match]:
         x, y = edge_samples(self.model, *edge, self.rows.x)
@@ -272,7 +279,7 @@ def _finished(model: Model, rows: _Data) -> tuple[Model, list[str]]:
     before = rows.score(model)
     final = canonical(model)
     rows.refit(final, _FINAL_STEPS)
-    if not rows.score(final) <= before * _TOLERANCE + _rounding(rows.y_held):
+    if not rows.score(final) <= before * TOLERANCE + _rounding(rows.y_held):
         return model, ["constants were left as they are: refitting them in canonical form did not keep the error"]
     if _numeric_edges(final):
         return final, []

@@ -1,9 +1,9 @@
 """Canonical and exact constants of symbolic edges.
 
-The affine parameters of neighbouring edges say some things twice: the scale and shift of a hidden node, the constants of the
-edges that arrive at a node, the redundancies of each primitive. `canonical` removes that freedom without changing the
-function, and freezes what became redundant; only then does a constant have a value that data can tell. `snapped` puts
-exact numbers where the data cannot tell the difference, one after the other, and refits the rest.
+The affine parameters of neighbouring edges say some things twice: the scale and shift of a hidden node, the constants
+of the edges that arrive at a node, the redundancies of each primitive. `canonical` removes that freedom without
+changing the function, and freezes what became redundant; only then does a constant have a value that data can tell.
+`snapped` puts exact numbers where the data cannot tell the difference, one after the other, and refits the rest.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def canonical(model: Model) -> Model:
     Returns:
         A new network. Locked edges, and nodes that touch edges which are not symbolic, keep their parameters.
     """
-    new = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+    new = model.copied()
     edges = [_editable(layer) for layer in new.all_layers]
     for index, layer in enumerate(new.all_layers):
         for edge in edges[index]:
@@ -119,40 +119,39 @@ def _tidy_node(factors: list[list[_EditableEdge] | None], leaving: list[_Editabl
     """Take the redundant freedom out of a node.
 
     Constants of the edges of each subnode go to one of them. Where the edges behind the node can undo it, each subnode
-    gets the scale of its first edge, and a sum loses its constant altogether.
+    gets the scale of its first edge, and a sum loses its constant altogether. Where they cannot, the first factor of a
+    product takes the scales of the others.
     """
-    for arriving in factors:
-        if arriving is None:
-            continue
+    complete = [arriving for arriving in factors if arriving is not None]
+    absorbs = leaving is not None and len(factors) == 1
+    taken, moved = 1.0, 0.0  # what the edges of the subnodes were divided by, and what was subtracted
+    for arriving in reversed(complete):
+        stays = leaving is None and arriving is complete[0]
         shift = sum(edge.get()[_D] for edge in arriving)
-        scale = next((edge.get()[_C] for edge in arriving if edge.get()[_C] != 0), 1.0)
-        is_sum = len(factors) == 1
-        if leaving is None:
-            scale = 1.0
-        moved = shift if leaving is not None and is_sum else 0.0
+        first = next((edge for edge in arriving if edge.get()[_C] != 0), None)
+        scale = 1 / taken if stays else (1.0 if first is None else first.get()[_C])
+        moved = shift if absorbs else 0.0
         for position, edge in enumerate(arriving):
             a, b, c, _ = edge.get()
-            kept = (shift - moved) / scale if position == 0 else 0.0
-            edge.set((a, b, c / scale, kept))
-            if position or (leaving is not None and is_sum):
+            edge.set((a, b, c / scale, 0.0 if position else (shift - moved) / scale))
+            if position or absorbs:
                 edge.freeze(_D)
-        if leaving is None:
-            continue
-        first = next((edge for edge in arriving if edge.get()[_C] != 0), None)
-        if first is not None:
-            first.freeze(_C)
-        for edge in leaving:
-            a, b, c, d = edge.get()
-            edge.set((a * scale, b + a * moved, c, d))
-            edge.normalise()
+        if not stays:
+            taken *= scale
+            if first is not None:
+                first.freeze(_C)
+    for edge in leaving or ():
+        a, b, c, d = edge.get()
+        edge.set((a * taken, b + a * moved, c, d))
+        edge.normalise()
 
 
 @torch.no_grad()
 def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list[str]]:
     """Exact constants where the data cannot tell them from what was fitted.
 
-    Constants are tried from the simplest on; each is frozen at its exact value, the rest is refitted, and the change is kept
-    if the loss rises by no more than noise would explain.
+    Constants are tried from the simplest on; each is frozen at its exact value, the rest is refitted, and the change
+    is kept if the loss rises by no more than noise would explain.
 
     Args:
         model: a canonical, fitted network, which is left as it is.
@@ -164,14 +163,14 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list
         A new network, and what was snapped, a line each.
     """
     notes: list[str] = []
-    refused: set[tuple[int, int, int]] = set()
-    model = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+    refused: set[tuple[int, int, int, int, float]] = set()
+    model = model.copied()
     while True:
         near = OutputObjective(model, x, y, loss, None).loss_linearised()
         candidate = next(_candidates(model, near, len(x), refused), None)
         if candidate is None:
             return model, notes
-        trial = model.rebuilt([layer.map_blocks(lambda block: block.restricted(block.mask)) for layer in model.all_layers])
+        trial = model.copied()
         block = symbolic_blocks(trial.all_layers[candidate.layer])[candidate.block]
         block.affine[candidate.row, candidate.parameter] = candidate.exact
         block.frozen[candidate.row, candidate.parameter] = True

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
-import sympy
+from edgewise.errors import SymbolicError
+from edgewise.lazy import LazyModule
+from edgewise.network import Network, SymbolicBlock, check_names, subnodes
 
-from edgewise.errors import OptionError, SymbolicError
-from edgewise.network import Network, SymbolicBlock, subnodes
+if TYPE_CHECKING:
+    import sympy
+else:
+    sympy = LazyModule("sympy")
 
 _MOST_OPERATIONS = 400  # larger expressions are returned as they are: expanding them takes long and helps nobody
 _DENOMINATORS = range(1, 13)
@@ -31,7 +36,7 @@ def symbolic_formula(
 
     Raises:
         SymbolicError: an edge is still numeric; the message names it.
-        OptionError: the number of names is wrong.
+        OptionError: the number of names is wrong, or one appears twice.
 
     Example:
         >>> import edgewise as ew
@@ -41,9 +46,7 @@ def symbolic_formula(
         >>> model.auto_symbolic(data).symbolic_formula(names=["t"], digits=6)
         3*t**2
     """
-    names = model.input_names if names is None else tuple(names)
-    if len(names) != model.in_features:
-        raise OptionError(f"the model has {model.in_features} inputs, got {len(names)} names")
+    names = check_names(names, model.in_features, "inputs") or model.input_names
     _require_symbolic(model)
     # Powers of products only come apart for positive bases: assume so where the model's sample says so.
     positive = (model.sample > 0).all(dim=0).tolist()
@@ -59,7 +62,7 @@ def symbolic_formula(
                 sums[target] += number(c) * block.primitive.expression(argument) + number(d)
         values = [sympy.Mul(*[sums[subnode] for subnode in group]) for group in subnodes(layer.nodes)]
     outer = dict(zip(inner, [sympy.Symbol(name) for name in names], strict=True))
-    formulas = [_rounded(tidy(value), digits).xreplace(outer) for value in values]
+    formulas: list[Any] = [_rounded(tidy(value), digits).xreplace(outer) for value in values]
     return formulas[0] if len(formulas) == 1 else formulas
 
 
@@ -104,7 +107,7 @@ def tidy(expression: sympy.Expr) -> sympy.Expr:
     return min(forms, key=sympy.count_ops)
 
 
-def _rounded(expression: sympy.Expr, digits: int | None) -> sympy.Expr:
+def _rounded(expression: sympy.Expr, digits: int | None) -> Any:
     if digits is None:
         return expression
     floats = expression.atoms(sympy.Float)

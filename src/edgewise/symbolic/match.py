@@ -4,20 +4,28 @@ A fit scans many a and b on some hundreds of points, then runs Levenberg–Marqu
 in closed form at each step. All of this happens in standard units, so that the units of x and y do not matter.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
-import sympy
 import torch
 from torch import Tensor
 
+from edgewise.lazy import LazyModule
 from edgewise.primitives import Primitive
 from edgewise.primitives import primitives as all_primitives
 from edgewise.symbolic.charts import Starts, joined, knots, starts
 from edgewise.symbolic.curve import EPS, Sample
 from edgewise.symbolic.variable_projection import levenberg_marquardt, scan
+
+if TYPE_CHECKING:
+    import sympy
+else:
+    sympy = LazyModule("sympy")
 
 _REFINED = 6  # local minima of the scan that are improved on the same points
 _SECTIONS = 8  # sections of the range whose best starting points are improved, too

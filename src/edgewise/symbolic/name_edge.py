@@ -17,7 +17,9 @@ from edgewise.symbolic.match import Match, match_primitive, rank_matches
 Model = TypeVar("Model", bound=Network)
 
 
-def edge_samples(model: Network, layer: int, source: int, target: int, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def edge_samples(
+    model: Network, layer: int, source: int, target: int, x: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """What arrives at an edge and what it makes of it, for given inputs of the network.
 
     Args:
@@ -40,7 +42,13 @@ def edge_samples(model: Network, layer: int, source: int, target: int, x: Tensor
 
 
 def suggest_symbolic(
-    model: Network, layer: int, source: int, target: int, *, x: Tensor | None = None, primitives: list[str] | None = None
+    model: Network,
+    layer: int,
+    source: int,
+    target: int,
+    *,
+    x: Tensor | None = None,
+    primitives: list[str] | None = None,
 ) -> list[Match]:
     """Rank primitives as names of an edge.
 
@@ -95,8 +103,8 @@ def fix_symbolic(
     match = match_primitive(*edge_samples(model, layer, source, target, x), chosen)
     if match is None:
         raise SymbolicError(
-            f"{chosen.name} cannot serve edge ({layer}, {source}, {target}): it is not finite, or constant, on the edge's "
-            "range; see suggest_symbolic for what can"
+            f"{chosen.name} cannot serve edge ({layer}, {source}, {target}): it is not finite, or constant, on the "
+            "edge's range; see suggest_symbolic for what can"
         )
     return with_match(model, layer, source, target, match)
 

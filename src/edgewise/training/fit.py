@@ -111,9 +111,9 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     Example:
         >>> import edgewise as ew
         >>> data = ew.create_dataset(lambda x: x[:, 0] * x[:, 1], n_var=2, train_num=200)
-        >>> model = ew.KAN([2, 2, 1], seed=0)
-        >>> history = ew.fit(model, data, steps=30)
-        >>> history.last["train_loss"] < 1e-4
+        >>> model = ew.KAN([2, 2, 1], seed=1)
+        >>> history = ew.fit(model, data, steps=60)
+        >>> history.last["train_loss"] < 1e-8
         True
     """
     _check_options(steps, batch, patience, max_time)
@@ -177,7 +177,7 @@ class _Training:
         self.history.append(row)
         if shown is not None:
             shown.show(row)
-        if any([callback(self.model, row) for callback in self.callbacks]):
+        if any([callback(self.model, row) for callback in self.callbacks]):  # noqa: C419 - all are to be called
             return "target"
         elapsed = time.monotonic() - started
         # A solver that is done on grids that no longer fit the values is not done.
@@ -249,7 +249,7 @@ def training_rows(model: Network, data: Any, loss: Loss | ModelLoss) -> _Rows:
     if x.shape[1] != model.in_features:
         raise ShapeError(f"the model has {model.in_features} inputs, got data with {x.shape[1]} columns")
     device = model.sample.device
-    missing = y.dim() == len("no") and y.shape[1] == 0
+    missing = y.dim() == 2 and y.shape[1] == 0
     if callable(loss):
         return x.to(device), None if missing else y.to(device)
     if missing:
@@ -269,7 +269,8 @@ def _hold_out(
     count = round(validation * len(x))
     if not 0 < validation < 1 or not 0 < count < len(x):
         raise OptionError(
-            f"validation is a share between 0 and 1 that leaves rows on both sides of {len(x)}, or data; got {validation}"
+            f"validation is data, or a share between 0 and 1 that leaves some of {len(x)} rows on both sides; "
+            f"got {validation}"
         )
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
     held, kept = order[:count], order[count:]
@@ -292,7 +293,9 @@ def _choose_solver(solver: str | Solver, objective: Objective, batch: int | None
         solver = "adam" if batch is not None else ("lm" if has_rows and small else "lbfgs")
     if isinstance(solver, str):
         if solver not in _SOLVERS:
-            raise OptionError(f"unknown solver {solver!r}; use 'auto', {', '.join(map(repr, _SOLVERS))} or a solver object")
+            raise OptionError(
+                f"unknown solver {solver!r}; use 'auto', {', '.join(map(repr, _SOLVERS))} or a solver object"
+            )
         solver = _SOLVERS[solver]
     if batch is None:
         return solver

@@ -85,7 +85,9 @@ def jacobian_rows(model: Network, x: Tensor, factor: Tensor) -> Tensor:
     """
     inputs, sums = forward_values(model, x)
     per_row: list[Tensor] = []
-    features = [[block.features(at) for block in layer.all_blocks()] for layer, at in zip(model.all_layers, inputs, strict=True)]
+    features = [
+        [block.features(at) for block in layer.all_blocks()] for layer, at in zip(model.all_layers, inputs, strict=True)
+    ]
     for r in range(factor.shape[2]):
         delta, columns = factor[:, :, r], []
         for index in reversed(range(len(inputs))):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from matplotlib.figure import Figure
+from edgewise.lazy import LazyModule
 
-from edgewise.plot import draw_history
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from edgewise import plot
+else:
+    plot = LazyModule("edgewise.plot")
 
 Reason = Literal["converged", "target", "patience", "max_time", "interrupted", "steps"]
 
@@ -57,7 +62,7 @@ class History:
 
     def plot(self) -> Figure:
         """Losses over steps, on a logarithmic scale."""
-        return draw_history(self.to_dict())
+        return plot.draw_history(self.to_dict())
 
     def __repr__(self) -> str:
         """One line: steps, last loss, reason."""

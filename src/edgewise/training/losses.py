@@ -42,12 +42,21 @@ class MeanSquaredError:
     def check(self, target: Tensor, outputs: int) -> Tensor:
         """Targets of shape (N, outputs).
 
+        Args:
+            target: as given.
+            outputs: of the model.
+
+        Returns:
+            The targets.
+
         Raises:
             ShapeError: the targets are class labels or have another number of columns.
         """
         if not target.is_floating_point():
-            raise ShapeError("got class labels as targets of the mse; use loss='cross_entropy' or floating-point targets")
-        if target.dim() != len("no") or target.shape[1] != outputs:
+            raise ShapeError(
+                "got class labels as targets of the mse; use loss='cross_entropy' or floating-point targets"
+            )
+        if target.dim() != 2 or target.shape[1] != outputs:
             raise ShapeError(f"the model has {outputs} outputs, got targets of shape {tuple(target.shape)}")
         return target
 
@@ -88,11 +97,18 @@ class CrossEntropy:
     def check(self, target: Tensor, outputs: int) -> Tensor:
         """Labels of shape (N,), integers from 0 to outputs − 1; a column of whole numbers is taken as such.
 
+        Args:
+            target: as given.
+            outputs: of the model.
+
+        Returns:
+            The labels.
+
         Raises:
             ShapeError: the targets are no labels.
             OptionError: a label is out of range.
         """
-        labels = target.squeeze(1) if target.dim() == len("no") and target.shape[1] == 1 else target
+        labels = target.squeeze(1) if target.dim() == 2 and target.shape[1] == 1 else target
         if labels.dim() != 1 or bool((labels != labels.long()).any()):
             raise ShapeError(
                 f"cross_entropy takes class labels of shape (N,), whole numbers, got {target.dtype} of shape "

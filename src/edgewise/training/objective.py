@@ -156,6 +156,9 @@ class CallableObjective(Objective):
     def loss_linearised(self) -> Linearisation:
         """See `Objective.loss_linearised`; rows are differentiated by autograd, many at a time.
 
+        Returns:
+            Value, gradient and curvature.
+
         Raises:
             OptionError: the callable returns a scalar, which has no Gauss–Newton curvature.
         """
@@ -170,9 +173,7 @@ class CallableObjective(Objective):
             jacobian = torch.cat([self._jacobian(rows, part, named) for part in identity.split(_ROWS_AT_A_TIME)])
         rows = rows.detach()
         scale = 2 / len(rows)
-        return Linearisation(
-            float(rows.square().mean()), scale * (jacobian.T @ rows), scale * (jacobian.T @ jacobian)
-        )
+        return Linearisation(float(rows.square().mean()), scale * (jacobian.T @ rows), scale * (jacobian.T @ jacobian))
 
     def _jacobian(self, rows: Tensor, seeds: Tensor, named: dict[str, nn.Parameter]) -> Tensor:
         grads = torch.autograd.grad(

@@ -33,8 +33,8 @@ class Penalty(Protocol):
 class Sparsity:
     """L1 norm of the edges' activities plus the entropy of their shares, layer by layer.
 
-    The activity s_e of an edge is the standard deviation of its output over the samples: unlike the mean modulus it does
-    not count constants, which slide freely between the edges of a node. With p_e = s_e/Σs the penalty is
+    The activity s_e of an edge is the standard deviation of its output over the samples: unlike the mean modulus it
+    does not count constants, which slide freely between the edges of a node. With p_e = s_e/Σs the penalty is
     l1·Σ_e s_e − entropy·Σ_e p_e log p_e, summed over the layers.
 
     Args:

@@ -28,7 +28,9 @@ class Progress:
     def __init__(self, steps: int, stream: TextIO | None = None) -> None:
         self.steps = steps
         self.console = Console(file=sys.stderr if stream is None else stream)
-        self.live = Live(console=self.console, transient=False, auto_refresh=False) if self.console.is_terminal else None
+        self.live = (
+            Live(console=self.console, transient=False, auto_refresh=False) if self.console.is_terminal else None
+        )
         self.shown_at = -_SECONDS_BETWEEN_LINES
         self.unshown: str | None = None
 

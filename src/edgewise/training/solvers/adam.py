@@ -59,9 +59,7 @@ class AdamRun:
     def restart(self) -> None:
         """See `Run.restart`."""
         parameters = self.objective.model.parameters()
-        self.optimizer = torch.optim.AdamW(
-            parameters, lr=self.options.learning_rate, weight_decay=self.options.decay
-        )
+        self.optimizer = torch.optim.AdamW(parameters, lr=self.options.learning_rate, weight_decay=self.options.decay)
 
     def step(self) -> Step:
         """See `Run.step`; the figures are those of the minibatch, before the step."""

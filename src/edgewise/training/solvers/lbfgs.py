@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +48,7 @@ class LBFGSRun:
 
     def restart(self) -> None:
         """See `Run.restart`."""
-        self.fresh = True
+        self.plateau = 1.0
         self.optimizer = torch.optim.LBFGS(
             self.objective.model.parameters(),
             lr=self.options.learning_rate,
@@ -62,24 +61,24 @@ class LBFGSRun:
         )
 
     def step(self) -> Step:
-        """See `Run.step`; a step to where the objective is not finite is undone, and the next one starts afresh."""
-        before, fresh, self.fresh = self.objective.parameters, self.fresh, False
+        """See `Run.step`."""
+        before = self.objective.parameters
         self.optimizer.step(self._closure)
         value = self.objective.value()
-        failed = not math.isfinite(value)
-        if failed:
-            self.objective.parameters = before
-            self.restart()
-            value = self.objective.value()
         with torch.enable_grad():
             penalty = float(self.objective.penalty_value().detach())
-        unmoved = bool((self.objective.parameters == before).all())
-        stuck = unmoved and (fresh or not failed)
+        stuck = bool((self.objective.parameters == before).all())
         return Step(loss=value - penalty, penalty=penalty, converged=stuck)
 
     def _closure(self) -> Tensor:
+        """The objective and its gradient; where it is not finite a plateau above all values seen, for the line search."""
         with torch.enable_grad():
             self.optimizer.zero_grad()
             total = self.objective.total()
+            if not bool(total.isfinite()):
+                for parameter in self.objective.model.parameters():
+                    parameter.grad = torch.zeros_like(parameter)
+                return torch.full_like(total.detach(), self.plateau)
             total.backward()
+        self.plateau = max(self.plateau, 2 * abs(float(total.detach())))
         return total.detach()
