@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from edgewise.basis import BSpline, Chebyshev, Fourier, Gaussian, MexicanHat
+from edgewise.kernels import dense
 from edgewise.network import BasisBlock, KANLayer, Network, SymbolicBlock, arities
 
 torch.set_num_threads(1)
@@ -36,6 +37,12 @@ def basis(request):
 def linear_basis(request):
     """The families that continue linearly beyond the domain."""
     return request.param
+
+
+@pytest.fixture
+def contracted(monkeypatch):
+    """No dense path: small calls take the contractions too."""
+    monkeypatch.setattr(dense, "MOST_VALUES", 0)
 
 
 @pytest.fixture

@@ -8,7 +8,10 @@ from edgewise import kernels
 from edgewise.basis import BSpline, Chebyshev, Fourier, Gaussian, MexicanHat
 
 # torch's forward mode compiles its own rules with torch.jit.script, of which torch itself warns.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("contracted"),
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+]
 
 F64 = torch.float64
 SMALL = [

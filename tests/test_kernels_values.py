@@ -10,6 +10,8 @@ from edgewise.basis import BSpline, Chebyshev, Fourier
 from edgewise.kernels import dispatch
 from edgewise.kernels.reference import ReferenceBackend
 
+pytestmark = pytest.mark.usefixtures("contracted")
+
 F64 = torch.float64
 GRID = torch.tensor([[-1.0, 1.0], [0.0, 2.0], [-3.0, -1.0]], dtype=F64)
 BATCH, INPUTS, OUTPUTS = 7, 3, 2

@@ -94,6 +94,17 @@ def test_rebuilding_keeps_class_options_and_sample():
     assert model.options.notes == ()
 
 
+def test_a_copied_network_is_independent(mixed_network, uniform):
+    x = uniform(-1, 1, 4, 2)
+    before = mixed_network(x)
+    other = mixed_network.copied()
+    assert torch.equal(other(x), before)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert torch.equal(mixed_network(x), before)
+
+
 def test_replacing_a_layer_copies_the_others(uniform):
     model = Special()
     x = uniform(-1, 1, 4, 2)

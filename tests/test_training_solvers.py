@@ -57,9 +57,9 @@ PROBLEMS = {
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_every_solver_makes_progress_on_every_problem(solver, problem, uniform):
     width, target, loss, penalty = PROBLEMS[problem]
-    x = uniform(-1, 1, 60, 2)
+    x = uniform(-1, 1, 40, 2)
     model = KAN(width, basis=BSpline(3, 3), seed=1)
-    y = target(x) if loss == "cross_entropy" else target(x).reshape(60, -1)
+    y = target(x) if loss == "cross_entropy" else target(x).reshape(40, -1)
 
     def value():
         chosen = find_loss(loss)
@@ -67,7 +67,7 @@ def test_every_solver_makes_progress_on_every_problem(solver, problem, uniform):
         return kind(model, x, y, chosen, penalty).value()
 
     before = value()
-    history = fit(model, x, y, solver=SOLVERS[solver], loss=loss, penalty=penalty, steps=30)
+    history = fit(model, x, y, solver=SOLVERS[solver], loss=loss, penalty=penalty, steps=20)
     assert value() < 0.7 * before
     assert all(math.isfinite(loss) for loss in history.to_dict()["train_loss"])
 

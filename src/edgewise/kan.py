@@ -23,6 +23,7 @@ from edgewise.network import (
     arities,
     check_names,
     domain_grid,
+    linear_coefficients,
 )
 from edgewise.network.base import Base, base_function
 from edgewise.primitives import Primitive
@@ -92,7 +93,7 @@ class KAN(Network):
         layers = []
         for index, layer_basis in enumerate(_bases(basis, len(nodes) - 1)):
             grid = domain_grid(_HIDDEN_DOMAIN if index else domain, len(nodes[index]), dtype)
-            block = _start(layer_basis, base, grid, sum(nodes[index + 1]), generator)
+            block = _start(layer_basis, base, grid, nodes[index + 1], generator)
             layers.append(KANLayer.from_blocks([block], nodes[index + 1], len(nodes[index])))
         ends = domain_grid(domain, inputs, dtype)
         uniform = torch.rand((_SAMPLE_ROWS, inputs), generator=generator, dtype=dtype)
@@ -231,11 +232,20 @@ def _bases(basis: Basis | Sequence[Basis] | None, layers: int) -> list[Basis]:
     return bases
 
 
-def _start(basis: Basis, base: Base, grid: Tensor, outputs: int, generator: torch.Generator) -> BasisBlock:
-    """A block of small random functions: near zero all nodes are alike, and none is stuck outside its grid."""
-    shape = (grid.shape[0], basis.size, outputs)
+def _start(
+    basis: Basis, base: Base, grid: Tensor, nodes: tuple[int, ...], generator: torch.Generator
+) -> BasisBlock:
+    """A block of small random functions: near zero all nodes are alike, and none is stuck outside its grid.
+
+    The factors of a product start as random straight lines instead: where all are near 0, none has a gradient.
+    """
+    inputs, outputs = grid.shape[0], sum(nodes)
+    shape = (inputs, basis.size, outputs)
     coefficients = _START * torch.randn(shape, generator=generator, dtype=grid.dtype)
+    is_factor = torch.tensor([float(arity > 1) for arity in nodes for _ in range(arity)], dtype=grid.dtype)
+    slopes = is_factor * torch.randn((inputs, 1, outputs), generator=generator, dtype=grid.dtype)
+    coefficients += slopes * linear_coefficients(basis, grid).unsqueeze(-1)
     weight = None
     if base_function(base) is not None:
-        weight = torch.randn((shape[0], outputs), generator=generator, dtype=grid.dtype) / shape[0] ** 0.5
+        weight = torch.randn((inputs, outputs), generator=generator, dtype=grid.dtype) / inputs**0.5
     return BasisBlock(basis, grid, coefficients, base=base, base_weight=weight)

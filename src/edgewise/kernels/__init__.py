@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from edgewise.basis import Basis
-from edgewise.kernels import functions, operators
+from edgewise.kernels import dense, functions, operators
 
 __all__ = ["apply", "coefficient_gradient", "pullback"]
 
@@ -45,6 +45,8 @@ def apply(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, *, order: int = 0, v
     """
     if torch.compiler.is_compiling():
         return operators.CONTRACTIONS.apply(x, c, v, grid, basis.key, order)
+    if dense.serves(basis, x):
+        return dense.apply(basis, grid, x, c, order, v)
     return functions.contractions().apply(x, c, v, grid, basis, order)
 
 

@@ -17,6 +17,7 @@ else:
     sympy = LazyModule("sympy")
 
 _MOST_OPERATIONS = 400  # larger expressions are returned as they are: expanding them takes long and helps nobody
+_MOST_TERMS = 200  # the same for short expressions that would become long, such as powers of products of sums
 _DENOMINATORS = range(1, 13)
 _EXACT = 4 * 2.0**-52  # relative: constants this close to a simple number were put there
 
@@ -101,10 +102,24 @@ def tidy(expression: sympy.Expr) -> sympy.Expr:
     """
     if sympy.count_ops(expression) > _MOST_OPERATIONS:
         return expression
+    if max(map(_terms_expanded, sympy.preorder_traversal(expression))) > _MOST_TERMS:
+        return expression
     forms = [expression, sympy.expand(expression), sympy.expand_power_exp(sympy.expand(expression, deep=True))]
     forms += [sympy.powsimp(form) for form in forms[1:]]
     forms.append(sympy.expand(expression, mul=True, power_exp=False, power_base=False, log=False, deep=True))
     return min(forms, key=sympy.count_ops)
+
+
+def _terms_expanded(expression: sympy.Expr) -> int:
+    """How many terms an expression has at most when it is multiplied out."""
+    if expression.is_Add:
+        return sum(map(_terms_expanded, expression.args))
+    if expression.is_Mul:
+        return math.prod(map(_terms_expanded, expression.args))
+    if expression.is_Pow and expression.exp.is_Number:
+        power = abs(int(expression.exp))
+        return math.comb(_terms_expanded(expression.base) + power - 1, power)
+    return 1
 
 
 def _rounded(expression: sympy.Expr, digits: int | None) -> Any:
