@@ -19,6 +19,15 @@ from edgewise.training.objective import OutputObjective
 SAMPLES = 1000
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Batches this small are best served by one, as `fit` knows."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def data():
     generator = torch.Generator().manual_seed(0)
@@ -65,7 +74,9 @@ def test_forward_and_backward_against_an_mlp(benchmark, data):
 def _seconds_to_import(statement: str) -> float:
     """The best of several fresh processes."""
     program = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
-    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(5)]
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(5)
+    ]
     return min(float(run.stdout) for run in runs)
 
 

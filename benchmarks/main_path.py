@@ -108,9 +108,14 @@ def orbits(seed: int) -> dict[str, float]:
     data = ew.read_table(datasets.path("orbits.csv"), target="period_days", test_fraction=0)
     found = ew.discover(data.train_input, data.train_target, names=data.input_names, seed=seed)
     mass, axis = (sympy.Symbol(name, positive=True) for name in data.input_names)
-    formula = found.formula.subs({sympy.Symbol(name): s for name, s in zip(data.input_names, (mass, axis), strict=True)})
+    formula = found.formula.subs(
+        {sympy.Symbol(name): s for name, s in zip(data.input_names, (mass, axis), strict=True)}
+    )
     log = sympy.expand_log(sympy.log(formula), force=True)
-    m, a = (float(sympy.diff(log, symbol).subs({mass: 1e27, axis: 1e6}) * value) for symbol, value in ((mass, 1e27), (axis, 1e6)))
+    m, a = (
+        float(sympy.diff(log, symbol).subs({mass: 1e27, axis: 1e6}) * value)
+        for symbol, value in ((mass, 1e27), (axis, 1e6))
+    )
     k = float(formula.subs({mass: 1.98847e30, axis: 149598000.0})) * 1.98847e30**0.5 / 149598000.0**1.5
     truth = 2 * math.pi / math.sqrt(6.6743e-11) * 1000**1.5 / 86400
     return {"exponent of a − 1.5": abs(a - 1.5), "exponent of M + 0.5": abs(m + 0.5), "k off by": abs(k / truth - 1)}
@@ -167,7 +172,9 @@ def main() -> None:
         print("\n".join(rows), flush=True)
         lines += rows
     table = "\n".join(lines)
-    machine = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    machine = (
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(
         f"# The main path\n\n`python benchmarks/main_path.py --seeds {seeds}`, {datetime.date.today()}, {machine}. "

@@ -270,6 +270,11 @@ def test_impossible_options_are_refused(make, message):
         make()
 
 
+def test_defaults():
+    defaults = [BSpline(), Chebyshev(), Fourier(), Gaussian(), MexicanHat()]
+    assert defaults == [BSpline(grid=5, degree=3), Chebyshev(degree=8), Fourier(5), Gaussian(8), MexicanHat(3)]
+
+
 @pytest.mark.parametrize(
     ("refined", "expected"),
     [

@@ -1,6 +1,7 @@
 """From a table to formulas, and from a table to the best predictor."""
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -37,7 +38,7 @@ def assert_sound(found, x, y):
     rows = list(found.formulas)
     assert isinstance(found, Discovery)
     assert sum(row.pick for row in rows) == 1
-    for simpler, longer in zip(rows, rows[1:], strict=False):
+    for simpler, longer in itertools.pairwise(rows):
         assert simpler.complexity < longer.complexity
         assert simpler.loss > longer.loss
     for row in rows:
@@ -63,7 +64,7 @@ def kepler():
 
 
 def test_kepler_s_third_law_is_found(kepler):
-    found, data = kepler
+    found, _ = kepler
     mass, axis = sympy.symbols("central_mass_kg semi_major_axis_km")
     assert found.formula.free_symbols == {mass, axis}
     at = {mass: 1.989e30, axis: 1.496e8}
@@ -108,11 +109,12 @@ def test_a_discovery_prints_and_draws_itself(kepler):
 # ------------------------------------------------------------------------------------------------ other tables
 
 
-def test_a_product_is_found():
-    x = table(1, 60, 2, low=-1)
+@pytest.mark.slow  # networks without product nodes are tried first
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_a_product_is_found(low):
+    x = table(1 if low else 0, 100, 2, low=low)
     found = discover(x, x[:, 0] * x[:, 1], seed=0)
-    x0, x1 = sympy.symbols("x0 x1")
-    assert sympy.simplify(found.formula - x0 * x1) == 0
+    assert found.formula == sympy.Symbol("x0") * sympy.Symbol("x1")
     assert found.formulas.picked.r2 == pytest.approx(1, abs=1e-12)
     assert_sound(found, x, x[:, 0] * x[:, 1])
 
@@ -126,16 +128,16 @@ def test_pure_noise_is_a_constant(seed):
     assert_sound(found, x, y)
 
 
-def test_the_same_seed_finds_the_same(monkeypatch):
-    x = table(2, 80, 2, low=0.5, high=1.5)
-    y = 3 * x[:, 0] ** 2 + x[:, 1] + 0.01 * noise(3, 80)
+def test_the_same_seed_finds_the_same():
+    x = table(2, 60, 2, low=0.5, high=1.5)
+    y = 3 * x[:, 0] ** 2 + x[:, 1]
     one, other = (discover(x, y, names=["a", "b"], seed=5) for _ in range(2))
     assert str(one) == str(other)
     assert one.stages == other.stages
     for tensor, again in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):
         assert torch.equal(tensor, again)
     a, b = sympy.symbols("a b")
-    assert abs(float(one.formula.subs({a: 1.1, b: 0.9})) - (3 * 1.21 + 0.9)) < 0.02
+    assert sympy.expand(one.formula - (3 * a**2 + b)) == 0
     assert_sound(one, x, y)
 
 
@@ -160,11 +162,13 @@ def test_a_constant_target_is_that_constant(rows):
     assert_sound(found, x, y)
 
 
-def test_three_rows():
-    x = table(6, 3, 2)
-    found = discover(x, x[:, 0])
-    assert found.formula == sympy.Symbol("x0")
+@pytest.mark.parametrize("rows", [2, 3])
+def test_few_rows_are_met(rows):
+    """Many formulas go through so few points; the one that is picked does, too."""
+    x = table(6, rows, 2)
+    found = discover(x, x[:, 0], max_time=5)
     assert_sound(found, x, x[:, 0])
+    torch.testing.assert_close(found.predict(x), x[:, 0], rtol=0, atol=1e-6)
 
 
 def test_a_constant_column_is_no_obstacle():
@@ -251,7 +255,7 @@ def power_law(c, power):
     """The network of c·x^power, in logarithms."""
     model = KAN([1, 1], domain=(0.1, 10)).fix_symbolic(0, 0, 0, "x")
     with torch.no_grad():
-        model.all_layers[0].all_blocks()[0].affine[:] = torch.tensor([[1.0, 0.0, power, math.log(c)]])
+        model.all_layers[0].all_blocks()[0].affine[:] = torch.tensor([[1.0, 0.0, power, math.log(c)]], dtype=F64)
     x = table(1, 30, 1, low=1, high=9)
     view = View.of(x, x, inputs=("log",), outputs=("log",))
     return view.outer(model, x, input_names=("t",), output_names=("y",)), x
@@ -325,7 +329,7 @@ def test_rows_are_held_out_from_fifty_on():
 
 
 def test_networks_grow_only_while_that_pays():
-    """An additive table is exact with the first network, and no time means one network."""
+    """An additive table is exact with the first network; without time none is tried."""
     x = table(5, 100, 2, low=-1)
     domain = torch.tensor([[-1.0, 1.0]] * 2, dtype=F64)
     cubic = Rows.split(x, x[:, :1] ** 3 - x[:, 1:], seed=0)
@@ -333,7 +337,7 @@ def test_networks_grow_only_while_that_pays():
     assert only.model.width == [2, 1]
     assert only.error < 1e-9
     rough = Rows.split(x, noise(6, 100, 1), seed=0)
-    assert len(list(climb(rough, domain, seed=0, deadline=-math.inf))) == 1
+    assert list(climb(rough, domain, seed=0, deadline=-math.inf)) == []
 
 
 # ------------------------------------------------------------------------------------------------ fit_table
@@ -422,7 +426,7 @@ def test_the_same_seed_fits_the_same():
 
 @pytest.mark.parametrize("width", [[3, 1], [2, 2], [2, 4, 2]])
 def test_a_width_that_does_not_fit_the_table_is_refused(width):
-    with pytest.raises(OptionError, match="2 inputs and 1 output"):
+    with pytest.raises(OptionError, match="2 inputs and 1 outputs"):
         fit_table(table(1, 20, 2), table(2, 20, 1), width=width)
 
 

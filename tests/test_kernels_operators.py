@@ -5,7 +5,8 @@ import torch
 from torch.func import vmap
 
 from edgewise.basis import BSpline, Chebyshev
-from edgewise.kernels import functions, operators
+from edgewise.kernels import dispatch, functions, operators
+from edgewise.kernels.reference import ReferenceBackend
 from edgewise.network import KANLayer, Network
 
 F64 = torch.float64
@@ -77,6 +78,43 @@ def test_operators_and_functions_are_mapped_alike(name, mapped, arguments):
         return vmap(lambda *tensors: operation(*tensors, ENDS, family, 1), in_dims=mapped)(*given)
 
     torch.testing.assert_close(run(operators.CONTRACTIONS, basis.key), run(functions.CONTRACTIONS, basis))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("outer", "inner"), [((0, None, None), (None, None, 0)), ((None, 0, None), (0, None, 0))])
+def test_nested_maps_of_operators(name, outer, inner, arguments):
+    basis = BASES[0]
+    stacks = [arguments(name, basis) for _ in range(3)]
+    depth = [[o, i].count(0) for o, i in zip(outer, inner, strict=True)]
+    given = [
+        torch.stack([stack[position] for stack in stacks]) if deep else stacks[0][position]
+        for position, deep in enumerate(depth)
+    ]
+
+    def run(contractions, family):
+        operation = getattr(contractions, name)
+        inside = vmap(lambda *tensors: operation(*tensors, ENDS, family, 0), in_dims=inner)
+        return vmap(inside, in_dims=outer)(*given)
+
+    torch.testing.assert_close(run(operators.CONTRACTIONS, basis.key), run(functions.CONTRACTIONS, basis))
+
+
+class Counting(ReferenceBackend):
+    """Counts its calls."""
+
+    calls = 0
+
+    def apply(self, *arguments):
+        self.calls += 1
+        return super().apply(*arguments)
+
+
+def test_a_mapped_operator_is_one_call(arguments, monkeypatch):
+    backend = Counting()
+    monkeypatch.setattr(dispatch, "BACKENDS", (backend,))
+    x, c, _ = arguments("apply", BASES[0])
+    vmap(lambda rows: operators.CONTRACTIONS.apply(rows, c, None, ENDS, BASES[0].key, 0))(x.expand(6, 5, 2))
+    assert backend.calls == 1
 
 
 @pytest.mark.slow

@@ -137,7 +137,8 @@ def test_inputs_are_checked(network):
 
 def test_edges_are_checked(network):
     model = network([2, [1, 1], 1])
-    model.check_edge(0, 1, 2)
+    for edge in ((0, 0, 0), (0, 1, 2), (1, 1, 0)):
+        model.check_edge(*edge)
     assert model.layer_at(1) is model.all_layers[1]
     with pytest.raises(EdgeError, match="there is no layer 2; the model has layers 0 to 1"):
         model.layer_at(2)

@@ -232,9 +232,7 @@ def _bases(basis: Basis | Sequence[Basis] | None, layers: int) -> list[Basis]:
     return bases
 
 
-def _start(
-    basis: Basis, base: Base, grid: Tensor, nodes: tuple[int, ...], generator: torch.Generator
-) -> BasisBlock:
+def _start(basis: Basis, base: Base, grid: Tensor, nodes: tuple[int, ...], generator: torch.Generator) -> BasisBlock:
     """A block of small random functions: near zero all nodes are alike, and none is stuck outside its grid.
 
     The factors of a product start as random straight lines instead: where all are near 0, none has a gradient.

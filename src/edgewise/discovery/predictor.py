@@ -14,6 +14,7 @@ from torch import Tensor
 from edgewise.basis import Basis, BSpline
 from edgewise.discovery.topology import Rows
 from edgewise.discovery.view import View, natural_views
+from edgewise.errors import OptionError
 from edgewise.kan import KAN
 from edgewise.network import NodeWidth, arities, check_names
 from edgewise.symbolic import sharpened
@@ -102,7 +103,10 @@ def fit_table(
     deadline = math.inf if max_time is None else time.monotonic() + max_time
     inputs, outputs = x.shape[1], y.shape[1]
     of_inputs = check_names(input_names, inputs, "inputs") or tuple(f"x{i}" for i in range(inputs))
-    of_outputs = check_names(output_names, outputs, "outputs") or tuple(f"y{i}" for i in range(outputs))
+    numbered = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
+    of_outputs = check_names(output_names, outputs, "outputs") or numbered
+    if width is not None and (width[0] != inputs or _plain_nodes(width[-1]) != outputs):
+        raise OptionError(f"the table has {inputs} inputs and {outputs} outputs, which the width {width} does not fit")
     widths = [list(width)] if width is not None else [[inputs, *hidden, outputs] for hidden in _LADDER]
     best = _best_choice(x, y, widths, BSpline() if basis is None else basis, seed, deadline)
     history = _final_training(best, x, y, seed, progress)

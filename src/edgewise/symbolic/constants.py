@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from edgewise.network import KANLayer, Network, SymbolicBlock, subnodes
+from edgewise.threads import threads_for
 from edgewise.training import Loss
 from edgewise.training.gauss_newton import Linearisation, block_slices
 from edgewise.training.objective import OutputObjective
@@ -174,7 +175,8 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list
         block = symbolic_blocks(trial.all_layers[candidate.layer])[candidate.block]
         block.affine[candidate.row, candidate.parameter] = candidate.exact
         block.frozen[candidate.row, candidate.parameter] = True
-        reached = minimise(OutputObjective(trial, x, y, loss, None), steps=_REFIT_STEPS)
+        with threads_for(x.numel()):
+            reached = minimise(OutputObjective(trial, x, y, loss, None), steps=_REFIT_STEPS)
         if reached <= _allowed(near.value, len(x), y):
             model = trial
             notes.append(f"constant {candidate.value:.9g} of {block.primitive.name} taken as {candidate.exact:.9g}")

@@ -21,6 +21,7 @@ from edgewise.primitives import primitives as all_primitives
 from edgewise.symbolic.charts import Starts, joined, knots, starts
 from edgewise.symbolic.curve import EPS, Sample
 from edgewise.symbolic.variable_projection import levenberg_marquardt, scan
+from edgewise.threads import threads_for
 
 if TYPE_CHECKING:
     import sympy
@@ -129,7 +130,7 @@ def match_primitive(x: Tensor, y: Tensor, primitive: Primitive, weights: Tensor 
     Source: variable projection, Golub and Pereyra (1973); the affine form is that of Liu et al., "KAN:
         Kolmogorov–Arnold Networks" (2024), section 2.5.1.
     """
-    with torch.no_grad():
+    with torch.no_grad(), threads_for(x.numel()):
         return next(iter(_fit(Sample.of(x, y, weights), [primitive])), None)
 
 
@@ -165,7 +166,7 @@ def rank_matches(
         >>> rank_matches(x, 5.0 / (x + 1.0) ** 2)[0].primitive.name
         '1/x^2'
     """
-    with torch.no_grad():
+    with torch.no_grad(), threads_for(x.numel()):
         sample = Sample.of(x, y, weights)
         chosen = all_primitives() if primitives is None else primitives
         found = _fit(sample, chosen)

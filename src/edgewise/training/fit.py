@@ -14,6 +14,7 @@ from torch import Tensor
 from edgewise.data import as_dataset
 from edgewise.errors import DataError, OptionError, ShapeError
 from edgewise.network import SAMPLE_SIZE, Network
+from edgewise.threads import threads_for
 from edgewise.training.history import History, Reason
 from edgewise.training.losses import CrossEntropy, Loss, ModelLoss, find_loss
 from edgewise.training.objective import CallableObjective, Objective, OutputObjective
@@ -126,7 +127,10 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     stopping = Stopping(target=target, patience=patience, max_time=max_time)
     scored = None if held_out is None else _objective(model, held_out, chosen_loss, None)
     training = _Training(model, objective, run, scored, stopping, list(callbacks), steps)
-    with Progress(steps) if progress else nullcontext() as shown:
+    with (
+        threads_for(len(objective.x) * objective.parameters.numel()),
+        Progress(steps) if progress else nullcontext() as shown,
+    ):
         return training.train(shown)
 
 
