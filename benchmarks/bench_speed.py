@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 
-import edgewise as ew
 import pytest
 import torch
+
+import edgewise as ew
 from edgewise.training import MeanSquaredError
 from edgewise.training.objective import OutputObjective
 

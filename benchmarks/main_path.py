@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import edgewise as ew
 import sympy
 import torch
+from sklearn.datasets import make_moons
+
+import edgewise as ew
 from edgewise import datasets
 from edgewise.discovery import fit_table
-from sklearn.datasets import make_moons
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "main_path.md"

@@ -6,11 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-import edgewise as ew
 import pytest
 import sympy
 import torch
 from sklearn.datasets import make_moons
+
+import edgewise as ew
 
 
 def rmse(model, data):

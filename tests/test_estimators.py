@@ -23,6 +23,7 @@ X = RNG.uniform(-1, 1, (80, 2))
 Y = np.sin(2 * X[:, 0]) + X[:, 1] ** 2
 
 
+# One check is skipped by scikit-learn itself, unless SciPy was loaded with SCIPY_ARRAY_API set.
 @parametrize_with_checks([KANRegressor(hidden=(), max_time=2)])
 def test_conventions_of_scikit_learn(estimator, check):
     check(estimator)
@@ -57,6 +58,7 @@ def test_predictions_are_those_of_the_network(framed):
 
 
 def test_the_formula_is_in_the_names_of_the_columns(framed):
+    """Without data it is the network's own predictions that are named."""
     regressor, frame, target = framed
     named = clone(regressor).fit(frame, target)
     assert named.symbolify(max_time=10) is named
@@ -64,8 +66,6 @@ def test_the_formula_is_in_the_names_of_the_columns(framed):
     difference = sympy.Poly(named.formula_ - (3 * speed - angle**2), speed, angle)
     assert max(abs(float(c)) for c in difference.coeffs()) < 1e-6
     assert named.discovery_.formula == named.formula_
-    again = clone(regressor).fit(frame, target).symbolify(frame, target, max_time=10)
-    assert sympy.simplify(again.formula_ - (3 * speed - angle**2)) == 0
 
 
 def test_columns_without_names_are_numbered():

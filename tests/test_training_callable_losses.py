@@ -28,7 +28,7 @@ def decay(model, times):
     [
         ([1, 1], BSpline(6, 5), LevenbergMarquardt(), 15, 1e-8),
         ([1, 1], Chebyshev(8), LevenbergMarquardt(), 15, 1e-8),
-        ([1, 2, 1], BSpline(3, 5), LevenbergMarquardt(), 30, 1e-4),
+        ([1, 2, 1], BSpline(3, 5), LevenbergMarquardt(), 60, 1e-4),
         ([1, [1, 1], 1], BSpline(3, 4), "auto", 30, 1e-3),
         ([1, 1], BSpline(2, 3), LBFGS(), 100, 1e-2),
     ],

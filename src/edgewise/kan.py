@@ -236,6 +236,9 @@ def _start(basis: Basis, base: Base, grid: Tensor, nodes: tuple[int, ...], gener
     """A block of small random functions: near zero all nodes are alike, and none is stuck outside its grid.
 
     The factors of a product start as random straight lines instead: where all are near 0, none has a gradient.
+
+    Returns:
+        The block.
     """
     inputs, outputs = grid.shape[0], sum(nodes)
     shape = (inputs, basis.size, outputs)

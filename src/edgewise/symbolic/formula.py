@@ -110,7 +110,7 @@ def tidy(expression: sympy.Expr) -> sympy.Expr:
     return min(forms, key=sympy.count_ops)
 
 
-def _terms_expanded(expression: sympy.Expr) -> int:
+def _terms_expanded(expression: Any) -> int:
     """How many terms an expression has at most when it is multiplied out."""
     if expression.is_Add:
         return sum(map(_terms_expanded, expression.args))

@@ -71,7 +71,7 @@ class LBFGSRun:
         return Step(loss=value - penalty, penalty=penalty, converged=stuck)
 
     def _closure(self) -> Tensor:
-        """The objective and its gradient; where it is not finite a plateau above all values seen, for the line search."""
+        """The objective and its gradient; a plateau above all values seen where it is not finite."""
         with torch.enable_grad():
             self.optimizer.zero_grad()
             total = self.objective.total()
