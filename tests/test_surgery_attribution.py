@@ -107,14 +107,17 @@ def test_what_leads_nowhere_scores_zero(uniform):
     assert bool((scores.inputs[:2] > 0).all())
 
 
-def test_a_sum_that_is_constant_to_rounding_scores_zero(uniform):
-    """x − x + 1e6 moves by rounding errors only."""
-    first = line_layer([[1.0, 1.0]])
-    affine = torch.tensor([[1.0, 0, 1.0, 1e6], [1.0, 0, -1.0, 0.0]], dtype=F64)
-    second = SymbolicBlock("x", torch.tensor([0, 1]), torch.tensor([0, 0]), affine, shape=(2, 1))
-    layers = [KANLayer.from_blocks([first], (1, 1), 1), KANLayer.from_blocks([second], (1,), 2)]
-    scores = attribution(Network(layers, sample=uniform(-1, 1, 50, 1)))
-    assert scores.inputs.tolist() == [0.0]
+@pytest.mark.parametrize("constant", [1e6, 0.0])
+def test_a_sum_that_is_constant_to_rounding_scores_zero(uniform, constant):
+    """0.3x + 0.4x − 0.7x moves by rounding errors only, with a large constant or without."""
+    first = line_layer([[1.0, 1.0, 1.0]])
+    affine = torch.tensor([[1.0, 0, 0.3, constant], [1.0, 0, 0.4, 0], [1.0, 0, -0.7, 0]], dtype=F64)
+    nodes = torch.arange(3)
+    second = SymbolicBlock("x", nodes, torch.zeros_like(nodes), affine, shape=(3, 1))
+    layers = [KANLayer.from_blocks([first], (1, 1, 1), 1), KANLayer.from_blocks([second], (1,), 3)]
+    model = Network(layers, sample=uniform(-1, 1, 50, 1))
+    assert float(model.trace(model.sample).layers[1].sums.detach().std()) > 0
+    assert attribution(model).inputs.tolist() == [0.0]
 
 
 def test_one_row_has_no_variation(network):

@@ -230,6 +230,19 @@ def test_a_constant_that_data_tell_from_a_simple_one_stays(seed):
     assert c == pytest.approx(2.02, abs=4e-3)
 
 
+def test_constants_that_are_hardly_known_stay_unless_they_may_be_zero():
+    """With standard errors of some tenths every number is near a simple one; that makes none of them simple."""
+    generator = torch.Generator().manual_seed(4)
+    x = 2 * torch.rand((50, 1), generator=generator, dtype=F64) - 1
+    y = 1.7 * torch.tanh(1.4 * x) + 2.8 + 0.5 * torch.randn((50, 1), generator=generator, dtype=F64)
+    model = fitted({"tanh": [(0, 1.4, 0.1, 1.7, 2.8)]}, x, y)
+    exact, notes = snapped(model, x, y, MSE)
+    (affine,), (frozen,) = constants(exact, "tanh")
+    assert [value for value, held in zip(affine, frozen, strict=True) if held] == [0]
+    assert len(notes) == 1
+    assert notes[0].endswith("of tanh taken as 0")
+
+
 def test_the_scale_of_an_argument_never_becomes_zero():
     """Data without any trend: a scale of 0 fits them as well, but then the edge would be a constant by another name."""
     for seed in range(3):

@@ -68,5 +68,5 @@ def _shares(values: LayerTrace) -> Tensor:
     """Standard deviation of each edge over that of the sum it ends in; 0 where the sum is constant."""
     spread = values.edges.std(dim=0, correction=0)
     total = values.sums.std(dim=0, correction=0)
-    rounding = torch.finfo(total.dtype).eps * values.sums.abs().amax(dim=0)
+    rounding = torch.finfo(total.dtype).eps * values.edges.abs().sum(dim=1).amax(dim=0)
     return torch.where(total > rounding, spread / torch.where(total > rounding, total, 1.0), 0.0)
