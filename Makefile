@@ -16,7 +16,7 @@ help:  ## List the commands
 
 setup: $(STAMP)  ## Create .venv and install Edgewise into it, with what its development needs
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
 	touch $@

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgewise.basis import BSpline, Chebyshev, Fourier, Gaussian, MexicanHat
-from edgewise.kernels import dense
+from edgewise.kernels import dense, dispatch
 from edgewise.network import BasisBlock, KANLayer, Network, SymbolicBlock, arities
 
 torch.set_num_threads(1)
@@ -39,10 +39,12 @@ def linear_basis(request):
     return request.param
 
 
-@pytest.fixture
-def contracted(monkeypatch):
-    """No dense path: small calls take the contractions too."""
+@pytest.fixture(params=["the best", "reference"])
+def contracted(request, monkeypatch):
+    """No dense path, so that every call takes the contractions; on the best backend, then on the reference."""
     monkeypatch.setattr(dense, "MOST_VALUES", 0)
+    if request.param == "reference":
+        monkeypatch.setattr(dispatch, "BACKENDS", dispatch.BACKENDS[-1:])
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_info_says_why_a_backend_does_not_run(monkeypatch):
     class Fast:
         name = "fast"
 
-        def why_not(self, basis, x, order):
+        def why_not(self, basis, order, tensors):
             return "it is not compiled; run make build"
 
     monkeypatch.setattr(dispatch, "BACKENDS", (Fast(), *dispatch.BACKENDS))

@@ -7,7 +7,8 @@ from torch.func import hessian, jacfwd, jacrev, jvp, vmap
 
 from edgewise import kernels
 from edgewise.basis import BSpline, Chebyshev, Fourier
-from edgewise.kernels import dense, functions
+from edgewise.kernels import dense, dispatch, functions
+from edgewise.kernels.reference import ReferenceBackend
 
 # torch's forward mode compiles its own rules with torch.jit.script, of which torch itself warns.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
@@ -33,7 +34,7 @@ def of(basis, order=0):
 
 
 def contracted(basis, order=0):
-    return lambda x, c, v: functions.CONTRACTIONS.apply(x, c, v, ENDS, basis, order)
+    return lambda x, c, v: functions.CONTRACTIONS.apply(x, c, v, ENDS, basis, None, order)
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
@@ -61,7 +62,7 @@ def test_derivatives_in_every_mode(basis, tensors):
         return dense.apply(basis, ENDS, row[None].sin(), c, 0, None)[0]
 
     def g(row):
-        return functions.CONTRACTIONS.apply(row[None].sin(), c, None, ENDS, basis, 0)[0]
+        return functions.CONTRACTIONS.apply(row[None].sin(), c, None, ENDS, basis, None, 0)[0]
 
     for derive in (jacrev, jacfwd, hessian, lambda f: jacfwd(jacfwd(f)), lambda f: jacrev(jacfwd(f))):
         torch.testing.assert_close(derive(f)(x[0]), derive(g)(x[0]))
@@ -104,17 +105,33 @@ def test_grids_are_not_mapped(basis, tensors):
         vmap(lambda grid: dense.apply(basis, grid, x, c, 0, None))(ENDS.expand(2, 2, 2))
 
 
-def test_the_rule_is_gradients_and_few_values(basis, tensors, monkeypatch):
+def test_the_rule_is_gradients_few_values_and_no_faster_backend(basis, tensors, monkeypatch):
     x, c, _ = (tensor.detach() for tensor in tensors)
     calls = []
     monkeypatch.setattr(dense, "apply", lambda *given: calls.append(given) or torch.zeros(4, 3, dtype=F64))
+    monkeypatch.setattr(dispatch, "BACKENDS", (ReferenceBackend(),))
     kernels.apply(basis, ENDS, x, c)
     assert len(calls) == 1
     with torch.no_grad():
         kernels.apply(basis, ENDS, x, c)
+    kernels.apply(basis, ENDS, x, c, backend="reference")
+    monkeypatch.setattr(dispatch, "BACKENDS", (Fast(), ReferenceBackend()))
+    kernels.apply(basis, ENDS, x, c)
+    monkeypatch.setattr(dispatch, "BACKENDS", (ReferenceBackend(),))
     monkeypatch.setattr(dense, "MOST_VALUES", x.numel() * basis.size - 1)
     kernels.apply(basis, ENDS, x, c)
     assert len(calls) == 1
+
+
+class Fast(ReferenceBackend):
+    name = "fast"
+
+
+def test_going_backward_evaluates_nothing_again(basis, tensors, monkeypatch):
+    y = of(basis)(*tensors)
+    monkeypatch.setattr(type(basis), "values", lambda *given: pytest.fail("evaluated again"))
+    y.sum().backward()
+    assert all(tensor.grad.abs().sum() > 0 for tensor in tensors)
 
 
 def test_empty_batches_and_nan(basis, tensors):

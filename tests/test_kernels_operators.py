@@ -34,7 +34,7 @@ def test_operators_keep_the_contract_of_torch(name, weighted, arguments):
     tensors = [None if t is None else t.requires_grad_() for t in arguments(name, basis, weighted)]
     operator = getattr(torch.ops.edgewise, name).default
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(operator, (*tensors, ENDS, basis.key, 1), test_utils=tests)
+    torch.library.opcheck(operator, (*tensors, ENDS, basis.key, None, 1), test_utils=tests)
 
 
 def test_an_operator_can_be_traced_ahead_of_time(arguments):
@@ -42,7 +42,7 @@ def test_an_operator_can_be_traced_ahead_of_time(arguments):
     x, c, v = (tensor.requires_grad_() for tensor in arguments("apply", BASES[0]))
     torch.library.opcheck(
         torch.ops.edgewise.apply.default,
-        (x, c, v, ENDS, BASES[0].key, 0),
+        (x, c, v, ENDS, BASES[0].key, None, 0),
         test_utils=("test_aot_dispatch_dynamic",),
     )
 
@@ -55,7 +55,7 @@ def test_operators_and_functions_have_the_same_values_and_gradients(name, weight
     leaves = [tensor for tensor in tensors if tensor is not None]
     results = []
     for contractions, family in ((functions.CONTRACTIONS, basis), (operators.CONTRACTIONS, basis.key)):
-        value = getattr(contractions, name)(*tensors, ENDS, family, 1)
+        value = getattr(contractions, name)(*tensors, ENDS, family, None, 1)
         first = torch.autograd.grad(value.square().sum(), leaves, create_graph=True)
         second = torch.autograd.grad(sum(gradient.square().sum() for gradient in first), leaves)
         results.append((value, first, second))
@@ -75,7 +75,7 @@ def test_operators_and_functions_are_mapped_alike(name, mapped, arguments):
 
     def run(contractions, family):
         operation = getattr(contractions, name)
-        return vmap(lambda *tensors: operation(*tensors, ENDS, family, 1), in_dims=mapped)(*given)
+        return vmap(lambda *tensors: operation(*tensors, ENDS, family, None, 1), in_dims=mapped)(*given)
 
     torch.testing.assert_close(run(operators.CONTRACTIONS, basis.key), run(functions.CONTRACTIONS, basis))
 
@@ -93,7 +93,7 @@ def test_nested_maps_of_operators(name, outer, inner, arguments):
 
     def run(contractions, family):
         operation = getattr(contractions, name)
-        inside = vmap(lambda *tensors: operation(*tensors, ENDS, family, 0), in_dims=inner)
+        inside = vmap(lambda *tensors: operation(*tensors, ENDS, family, None, 0), in_dims=inner)
         return vmap(inside, in_dims=outer)(*given)
 
     torch.testing.assert_close(run(operators.CONTRACTIONS, basis.key), run(functions.CONTRACTIONS, basis))
@@ -113,7 +113,7 @@ def test_a_mapped_operator_is_one_call(arguments, monkeypatch):
     backend = Counting()
     monkeypatch.setattr(dispatch, "BACKENDS", (backend,))
     x, c, _ = arguments("apply", BASES[0])
-    vmap(lambda rows: operators.CONTRACTIONS.apply(rows, c, None, ENDS, BASES[0].key, 0))(x.expand(6, 5, 2))
+    vmap(lambda rows: operators.CONTRACTIONS.apply(rows, c, None, ENDS, BASES[0].key, None, 0))(x.expand(6, 5, 2))
     assert backend.calls == 1
 
 

@@ -187,7 +187,7 @@ class OnlyChebyshev(ReferenceBackend):
     def __init__(self):
         self.calls = 0
 
-    def why_not(self, basis, x, order):
+    def why_not(self, basis, order, tensors):
         return None if isinstance(basis, Chebyshev) else f"serves Chebyshev only, not {basis}"
 
     def apply(self, *arguments):
@@ -207,4 +207,4 @@ def test_the_first_backend_that_can_serve_a_call_does(monkeypatch, tensors):
 def test_the_reference_comes_last_and_serves_everything():
     last = dispatch.BACKENDS[-1]
     assert last.name == "reference"
-    assert last.why_not(Fourier(2), torch.zeros(1, 1), 7) is None
+    assert last.why_not(Fourier(2), 7, [torch.zeros(1, 1)]) is None

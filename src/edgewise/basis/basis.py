@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
@@ -82,6 +82,37 @@ class Basis(abc.ABC):
                     [ 1.0000,  2.0000,  5.0000]])
         """
 
+    def values_and_slopes(self, x: Tensor, grid: Tensor, order: int = 0) -> tuple[Tensor, Tensor]:
+        """The order-th derivatives and the next ones, for less than two calls of `values` where a family can.
+
+        Args:
+            x: inputs, shape (..., I).
+            grid: shape (I, K).
+            order: derivative order, 0 or more.
+
+        Returns:
+            Both, of shape (..., I, M).
+        """
+        return self.values(x, grid, order), self.values(x, grid, order + 1)
+
+    @property
+    def support(self) -> int:
+        """How many neighbouring functions can differ from zero at one point: all, unless a family knows better."""
+        return self.size
+
+    def local(self, x: Tensor, grid: Tensor, order: int = 0) -> tuple[Tensor, Tensor]:
+        """The functions that can differ from zero at x, W = `support` neighbours.
+
+        Args:
+            x: inputs, shape (..., I).
+            grid: shape (I, K).
+            order: derivative order, 0 or more.
+
+        Returns:
+            The index of the first of them, shape (..., I); and their order-th derivatives, shape (..., I, W).
+        """
+        return torch.zeros(x.shape, dtype=torch.long, device=x.device), self.values(x, grid, order)
+
     def breakpoints(self, grid: Tensor) -> Tensor:
         """Points, shape (I, K'), between which the functions are smooth enough for Gauss quadrature."""
         return _subdivide(grid, self.size)
@@ -141,24 +172,36 @@ class Basis(abc.ABC):
         return {"family": type(self).__name__, **options}
 
 
-def continue_linearly(inside: Callable[[Tensor, int], Tensor], x: Tensor, grid: Tensor, order: int) -> Tensor:
-    """Values of functions that are known on the domain, continued linearly beyond it.
+@dataclass(frozen=True)
+class ContinuedBasis(Basis, abc.ABC):
+    """A family that is known on the domain, and continues linearly beyond it."""
 
-    Args:
-        inside: (x, order) to values of shape (..., I, M), called with points of the domain only.
-        x: inputs, shape (..., I).
-        grid: increasing points, shape (I, K).
-        order: derivative order, 0 or more.
+    @abc.abstractmethod
+    def inside(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
+        """Derivatives of several orders at points of the domain, each of shape (..., I, M)."""
 
-    Returns:
-        Values of shape (..., I, M).
-    """
-    nearest = torch.minimum(torch.maximum(x, grid[:, 0]), grid[:, -1])
-    beyond = (x - nearest).unsqueeze(-1)
-    values = inside(nearest, order)
-    if order == 0:
-        return values + inside(nearest, 1) * beyond
-    return values if order == 1 else vanish_beyond(values, beyond)
+    def values(self, x: Tensor, grid: Tensor, order: int = 0) -> Tensor:
+        """See `Basis.values`."""
+        return self._continued(x, grid, (order,))[0]
+
+    def values_and_slopes(self, x: Tensor, grid: Tensor, order: int = 0) -> tuple[Tensor, Tensor]:
+        """See `Basis.values_and_slopes`."""
+        values, slopes = self._continued(x, grid, (order, order + 1))
+        return values, slopes
+
+    def _continued(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
+        low, high = grid[:, 0], grid[:, -1]
+        nearest = torch.minimum(torch.maximum(x, low), high)
+        beyond = (x - nearest).unsqueeze(-1)
+        results = self.inside(nearest, grid, orders)
+        for position, order in enumerate(orders):
+            if order == 0:
+                (slopes,) = self.inside(torch.stack([low, high]), grid, (1,))
+                below, above = beyond.clamp(max=0), beyond.clamp(min=0)
+                results[position] = torch.addcmul(torch.addcmul(results[position], below, slopes[0]), above, slopes[1])
+            elif order > 1:
+                results[position] = vanish_beyond(results[position], beyond)
+        return results
 
 
 def vanish_beyond(values: Tensor, beyond: Tensor) -> Tensor:

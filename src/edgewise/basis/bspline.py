@@ -56,6 +56,11 @@ class BSpline(Basis):
         """The number of functions, grid + degree."""
         return self.grid + self.degree
 
+    @property
+    def support(self) -> int:
+        """In a cell degree + 1 functions differ from zero."""
+        return self.degree + 1
+
     def ones(self) -> list[float]:
         """B-splines sum to 1."""
         return [1.0] * self.size
@@ -75,8 +80,7 @@ class BSpline(Basis):
             The cell, which is the index of the first such function, shape (..., I); and the order-th derivatives of
             the functions cell, …, cell + degree, shape (..., I, degree + 1).
         """
-        self._check(grid)
-        uniform = grid.shape[1] == _UNIFORM
+        uniform = self.check_grid(grid)
         cell, u, beyond, width = (self._place if uniform else self._place_free)(x, grid)
         powers = torch.stack(_powers(u, self.degree), dim=-1)
         # Values are continued along their slopes, so order 0 needs both; one product gives them.
@@ -102,8 +106,7 @@ class BSpline(Basis):
 
     def breakpoints(self, grid: Tensor) -> Tensor:
         """The ends of the cells, shape (I, grid + 1)."""
-        self._check(grid)
-        if grid.shape[1] != _UNIFORM:
+        if not self.check_grid(grid):
             return grid
         steps = torch.arange(self.grid + 1, dtype=grid.dtype, device=grid.device) / self.grid
         return torch.lerp(grid[:, :1], grid[:, 1:], steps)
@@ -163,10 +166,10 @@ class BSpline(Basis):
         """Cell, local coordinate in [0, 1], distance beyond the domain in cells, and cell width; equal cells."""
         low, high = grid.unbind(1)
         width = (high - low) / self.grid
-        position = (x - low) / width
-        nearest = position.clamp(0, self.grid)
-        cell = nearest.long().clamp(0, self.grid - 1)  # both bounds: NaN becomes an arbitrary integer
-        return cell, nearest - cell, position - nearest, width
+        nearest = torch.minimum(torch.maximum(x, low), high)
+        position = ((nearest - low) / width).clamp(max=self.grid)
+        cell = position.long().clamp(0, self.grid - 1)  # both bounds: NaN becomes an arbitrary integer
+        return cell, position - cell, (x - nearest) / width, width
 
     def _place_free(self, x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The same for free knots: the cell is the last of positive width that starts at or before x."""
@@ -179,11 +182,24 @@ class BSpline(Basis):
         start, width = grid[inputs, cell], grid.diff(dim=1)[inputs, cell]
         return cell, (nearest - start) / width, (x - nearest) / width, width
 
-    def _check(self, grid: Tensor) -> None:
-        if grid.shape[1] not in (_UNIFORM, self.grid + 1):
+    def check_grid(self, grid: Tensor) -> bool:
+        """Whether a grid has equal cells, given by their ends.
+
+        Args:
+            grid: shape (I, 2) or (I, grid + 1).
+
+        Returns:
+            True for equal cells, False for free knots.
+
+        Raises:
+            DomainError: the grid has another number of points.
+        """
+        points = grid.shape[1]
+        if points not in (_UNIFORM, self.grid + 1):
             raise DomainError(
-                f"{self} needs a grid of 2 ends or {self.grid + 1} breakpoints per input, got {grid.shape[1]} points"
+                f"{self} needs a grid of 2 ends or {self.grid + 1} breakpoints per input, got {points} points"
             )
+        return points == _UNIFORM
 
 
 def polynomial_pieces(knots: Tensor, degree: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,18 +49,33 @@ class Fourier(Basis):
         return [1.0] + [0.0] * (2 * self.terms)
 
     def values(self, x: Tensor, grid: Tensor, order: int = 0) -> Tensor:
-        """Values of the order-th derivatives anywhere, periodic; shape (..., I, M). See `Basis.values`."""
+        """Values of 1, all cosines, all sines; shape (..., I, M). See `Basis.values`."""
+        return self._derivatives(x, grid, (order,))[0]
+
+    def values_and_slopes(self, x: Tensor, grid: Tensor, order: int = 0) -> tuple[Tensor, Tensor]:
+        """See `Basis.values_and_slopes`."""
+        values, slopes = self._derivatives(x, grid, (order, order + 1))
+        return values, slopes
+
+    def _derivatives(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
         low, high = grid[:, 0], grid[:, -1]
         frequency = 2 * math.pi / (high - low)
-        harmonics = torch.arange(1, self.terms + 1, dtype=x.dtype, device=x.device)
-        angle = ((x - low) * frequency).unsqueeze(-1) * harmonics
-        # Differentiating turns (cos, sin) by a quarter each time; exact for every order.
-        turned = (angle.cos(), angle.sin(), -angle.cos(), -angle.sin())
-        cosine, sine = turned[-order % 4], turned[(1 - order) % 4]
-        scale = (frequency.unsqueeze(-1) * harmonics) ** order
-        # 0·x keeps NaN where the input is NaN.
-        constant = (x * 0.0 + (1.0 if order == 0 else 0.0)).unsqueeze(-1)
-        return torch.cat([constant, cosine * scale, sine * scale], dim=-1)
+        angle = (x - low) * frequency
+        cosines, sines = [angle.cos()], [angle.sin()]
+        for _ in range(self.terms - 1):  # the addition theorem, far cheaper than another cosine
+            cosine, sine = cosines[-1], sines[-1]
+            cosines.append(cosine * cosines[0] - sine * sines[0])
+            sines.append(sine * cosines[0] + cosine * sines[0])
+        results = []
+        for order in orders:
+            factors = [(k * frequency) ** order for k in range(1, self.terms + 1)]
+            # Differentiating turns (cos, sin) by a quarter each time; exact for every order.
+            turned = ((cosines, 1), (sines, 1), (cosines, -1), (sines, -1))
+            rows = [x * 0.0 + (1.0 if order == 0 else 0.0)]  # 0·x keeps NaN where the input is NaN
+            for waves, sign in (turned[-order % 4], turned[(1 - order) % 4]):
+                rows += [wave * (sign * factor) for wave, factor in zip(waves, factors, strict=True)]
+            results.append(torch.stack(rows, dim=-2).mT)
+        return results
 
     def with_degree(self, degree: int) -> Fourier:
         """Harmonics up to `degree`."""

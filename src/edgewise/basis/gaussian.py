@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from edgewise.basis.basis import Basis, continue_linearly
+from edgewise.basis.basis import ContinuedBasis
 from edgewise.errors import OptionError
 
 _FEWEST_CENTERS = 2
 
 
 @dataclass(frozen=True)
-class Gaussian(Basis):
+class Gaussian(ContinuedBasis):
     """1 and exp(−z²/2) with z = (x − centre)/spacing: radial basis functions on one axis.
 
     Args:
@@ -47,34 +47,42 @@ class Gaussian(Basis):
         """The first function is the constant."""
         return [1.0] + [0.0] * self.centers
 
-    def values(self, x: Tensor, grid: Tensor, order: int = 0) -> Tensor:
-        """Values by Hermite polynomials; shape (..., I, M). See `Basis.values`."""
-        return continue_linearly(partial(self._inside, grid=grid), x, grid, order)
-
-    def _inside(self, x: Tensor, order: int, *, grid: Tensor) -> Tensor:
+    def inside(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
+        """The constant, and the bumps' derivatives by Hermite polynomials."""
         low, high = grid[:, 0], grid[:, -1]
         spacing = ((high - low) / (self.centers - 1)).unsqueeze(-1)
         steps = torch.arange(self.centers, dtype=x.dtype, device=x.device)
-        bumps = gaussian_derivative((x - low).unsqueeze(-1) / spacing - steps, order) / spacing**order
-        constant = (x * 0.0 + (1.0 if order == 0 else 0.0)).unsqueeze(-1)
-        return torch.cat([constant, bumps], dim=-1)
+        bumps = gaussian_derivatives((x - low).unsqueeze(-1) / spacing - steps, orders)
+        return [
+            torch.cat([constant(x, order), bump / spacing**order], dim=-1)
+            for order, bump in zip(orders, bumps, strict=True)
+        ]
 
     def with_grid(self, grid: int) -> Gaussian:
         """Centres at the ends of `grid` intervals."""
         return replace(self, centers=grid + 1)
 
 
-def gaussian_derivative(z: Tensor, order: int) -> Tensor:
-    """The order-th derivative of exp(−z²/2), which is (−1)ⁿ He_n(z) exp(−z²/2).
+def gaussian_derivatives(z: Tensor, orders: Sequence[int]) -> list[Tensor]:
+    """Derivatives of exp(−z²/2), which are (−1)ⁿ He_n(z) exp(−z²/2).
 
     Args:
         z: any shape.
-        order: n, 0 or more.
+        orders: n, each 0 or more, increasing.
 
     Returns:
-        The values, of the shape of z.
+        For each order the values, of the shape of z.
     """
-    before, hermite = torch.zeros_like(z), torch.ones_like(z)
-    for n in range(order):
-        before, hermite = hermite, z * hermite - n * before
-    return (-1) ** order * hermite * torch.exp(-z * z / 2)
+    bell = torch.exp(-z * z / 2)
+    before, signed = torch.zeros_like(z), bell
+    results = []
+    for n in range(max(orders) + 1):
+        if n in orders:
+            results.append(signed)
+        before, signed = signed, -(z * signed + n * before)
+    return results
+
+
+def constant(x: Tensor, order: int) -> Tensor:
+    """The constant function 1 as a column (..., 1), or its derivatives, which are 0; NaN where x is."""
+    return (x * 0.0 + (1.0 if order == 0 else 0.0)).unsqueeze(-1)

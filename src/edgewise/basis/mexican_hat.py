@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from edgewise.basis.basis import Basis, continue_linearly
-from edgewise.basis.gaussian import gaussian_derivative
+from edgewise.basis.basis import ContinuedBasis
+from edgewise.basis.gaussian import constant, gaussian_derivatives
 from edgewise.errors import OptionError
 
 
 @dataclass(frozen=True)
-class MexicanHat(Basis):
+class MexicanHat(ContinuedBasis):
     """1 and ψ(z) = (1 − z²)·exp(−z²/2) at dyadic scales.
 
     Level j = 0…scales − 1 has 2^j + 1 wavelets, centred at the ends of 2^j equal cells of the domain; z is the
@@ -49,20 +49,19 @@ class MexicanHat(Basis):
         """The first function is the constant."""
         return [1.0] + [0.0] * (self.size - 1)
 
-    def values(self, x: Tensor, grid: Tensor, order: int = 0) -> Tensor:
-        """Values of all levels, coarse to fine; shape (..., I, M). See `Basis.values`."""
-        return continue_linearly(partial(self._inside, grid=grid), x, grid, order)
-
-    def _inside(self, x: Tensor, order: int, *, grid: Tensor) -> Tensor:
+    def inside(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
+        """All levels, coarse to fine, after the constant."""
         low, high = grid[:, 0], grid[:, -1]
-        columns = [(x * 0.0 + (1.0 if order == 0 else 0.0)).unsqueeze(-1)]
+        columns = [[constant(x, order)] for order in orders]
         for level in range(self.scales):
             half_cell = ((high - low) / 2 ** (level + 1)).unsqueeze(-1)
             steps = 2.0 * torch.arange(2**level + 1, dtype=x.dtype, device=x.device)
             z = (x - low).unsqueeze(-1) / half_cell - steps
             # ψ is minus the second derivative of the Gaussian.
-            columns.append(-gaussian_derivative(z, order + 2) / half_cell**order)
-        return torch.cat(columns, dim=-1)
+            hats = gaussian_derivatives(z, [order + 2 for order in orders])
+            for own, order, hat in zip(columns, orders, hats, strict=True):
+                own.append(-hat / half_cell**order)
+        return [torch.cat(own, dim=-1) for own in columns]
 
     def with_grid(self, grid: int) -> MexicanHat:
         """Levels down to `grid` cells.

@@ -27,8 +27,8 @@ def info() -> None:
     basis = edgewise.BSpline()
     for device in devices:
         probe = torch.zeros((1, 1), dtype=torch.float64, device=device)
-        used = select(basis, probe, 0).name
+        used = select(basis, 0, [probe]).name
         for backend in BACKENDS:
-            reason = backend.why_not(basis, probe, 0) or "ready, but a faster one is in use"
+            reason = backend.why_not(basis, 0, [probe]) or "ready, but a faster one is in use"
             table.add_row(f"kernels on {device}", f"{backend.name}: {'in use' if backend.name == used else reason}")
     show(table)

@@ -16,11 +16,21 @@ from torch import Tensor
 
 from edgewise.basis import Basis
 from edgewise.kernels import dense, functions, operators
+from edgewise.kernels.dispatch import select
 
 __all__ = ["apply", "coefficient_gradient", "pullback"]
 
 
-def apply(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, *, order: int = 0, v: Tensor | None = None) -> Tensor:
+def apply(
+    basis: Basis,
+    grid: Tensor,
+    x: Tensor,
+    c: Tensor,
+    *,
+    order: int = 0,
+    v: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
     """Sums of edge functions, or of their derivatives, over the inputs.
 
     Args:
@@ -30,6 +40,7 @@ def apply(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, *, order: int = 0, v
         c: coefficients, shape (I, M, O).
         order: derivative order n, 0 or more.
         v: optional weights, shape (B, I).
+        backend: the backend to use, "cpu" or "reference"; the best that can serve the call if None.
 
     Returns:
         y of shape (B, O).
@@ -44,13 +55,15 @@ def apply(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, *, order: int = 0, v
         tensor([[-0.5000]])
     """
     if torch.compiler.is_compiling():
-        return operators.CONTRACTIONS.apply(x, c, v, grid, basis.key, order)
-    if dense.serves(basis, x):
+        return operators.CONTRACTIONS.apply(x, c, v, grid, basis.key, backend, order)
+    if backend is None and dense.serves(basis, x) and select(basis, order, (x, c, v)).name == "reference":
         return dense.apply(basis, grid, x, c, order, v)
-    return functions.contractions().apply(x, c, v, grid, basis, order)
+    return functions.contractions().apply(x, c, v, grid, basis, backend, order)
 
 
-def pullback(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, g: Tensor, *, order: int = 0) -> Tensor:
+def pullback(
+    basis: Basis, grid: Tensor, x: Tensor, c: Tensor, g: Tensor, *, order: int = 0, backend: str | None = None
+) -> Tensor:
     """Weighted sums of edge functions, or of their derivatives, over the outputs.
 
     Args:
@@ -60,17 +73,25 @@ def pullback(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, g: Tensor, *, ord
         c: coefficients, shape (I, M, O).
         g: weights of the outputs, shape (B, O).
         order: derivative order n, 0 or more.
+        backend: the backend to use; the best that can serve the call if None.
 
     Returns:
         u of shape (B, I).
     """
     if torch.compiler.is_compiling():
-        return operators.CONTRACTIONS.pullback(x, c, g, grid, basis.key, order)
-    return functions.contractions().pullback(x, c, g, grid, basis, order)
+        return operators.CONTRACTIONS.pullback(x, c, g, grid, basis.key, backend, order)
+    return functions.contractions().pullback(x, c, g, grid, basis, backend, order)
 
 
 def coefficient_gradient(
-    basis: Basis, grid: Tensor, x: Tensor, g: Tensor, *, order: int = 0, v: Tensor | None = None
+    basis: Basis,
+    grid: Tensor,
+    x: Tensor,
+    g: Tensor,
+    *,
+    order: int = 0,
+    v: Tensor | None = None,
+    backend: str | None = None,
 ) -> Tensor:
     """Weighted sums of basis functions, or of their derivatives, over the samples.
 
@@ -81,10 +102,11 @@ def coefficient_gradient(
         g: weights of the outputs, shape (B, O).
         order: derivative order n, 0 or more.
         v: optional weights, shape (B, I).
+        backend: the backend to use, "cpu" or "reference"; the best that can serve the call if None.
 
     Returns:
         C of shape (I, M, O).
     """
     if torch.compiler.is_compiling():
-        return operators.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis.key, order)
-    return functions.contractions().coefficient_gradient(x, g, v, grid, basis, order)
+        return operators.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis.key, backend, order)
+    return functions.contractions().coefficient_gradient(x, g, v, grid, basis, backend, order)

@@ -1,8 +1,8 @@
-"""The dense path of `apply`: keep the values of the basis, and leave the rest to one matrix product.
+"""The dense path of `apply`: keep the values of the basis and their slopes, and leave the rest to one matrix product.
 
-While a layer is small, computing the basis again in the backward pass costs more than remembering its values. The one
-piece of its own is `evaluate`, the values of a basis as a function of x that is closed under differentiation:
-∂B⁽ⁿ⁾/∂x = B⁽ⁿ⁺¹⁾.
+It is for bases of which most functions differ from zero everywhere, where no backend knows better. The one piece of its
+own is `evaluate`, the values of a basis as a function of x that is closed under differentiation: ∂B⁽ⁿ⁾/∂x = B⁽ⁿ⁺¹⁾. The
+slopes come with the values, so that going backward computes nothing again.
 """
 
 from __future__ import annotations
@@ -15,39 +15,42 @@ from torch.autograd.forward_ad import _set_fwd_grad_enabled, unpack_dual
 
 from edgewise.basis import Basis
 
-MOST_VALUES = 2**18  # of the basis, that are worth remembering
+MOST_VALUES = 2**26  # of the basis, that are remembered; beyond, they are computed again
 
 
 class _Evaluate(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, grid: Tensor, basis: Basis, order: int) -> Tensor:
-        return basis.values(x, grid, order)
+    def forward(x: Tensor, grid: Tensor, basis: Basis, order: int) -> tuple[Tensor, Tensor]:
+        return basis.values_and_slopes(x, grid, order)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        del output
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         x, grid, ctx.basis, ctx.order = inputs
-        ctx.save_for_backward(x, grid)
+        _, slopes = output
+        ctx.mark_non_differentiable(slopes)
+        ctx.save_for_backward(x, grid, slopes)
         ctx.save_for_forward(x, grid)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        x, grid = ctx.saved_tensors
-        return (grads[0] * evaluate(ctx.basis, grid, x, ctx.order + 1)).sum(-1), None, None, None
+        x, grid, slopes = ctx.saved_tensors
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            slopes = evaluate(ctx.basis, grid, x, ctx.order + 1)  # someone may differentiate again
+        return (grads[0] * slopes).sum(-1), None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, None]:
         with _set_fwd_grad_enabled(True):  # see functions.py
             x, grid = (unpack_dual(saved).primal for saved in ctx.saved_tensors)
-            return tangents[0].unsqueeze(-1) * evaluate(ctx.basis, grid, x, ctx.order + 1)
+            return tangents[0].unsqueeze(-1) * evaluate(ctx.basis, grid, x, ctx.order + 1), None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         del info
         x, *rest = inputs
         if in_dims[1] is not None:
             raise NotImplementedError("vmap over a layer's grid is not supported; stack layers of one grid instead")
-        return _Evaluate.apply(x.movedim(in_dims[0], 0), *rest), 0
+        return _Evaluate.apply(x.movedim(in_dims[0], 0), *rest), (0, 0)
 
 
 def evaluate(basis: Basis, grid: Tensor, x: Tensor, order: int = 0) -> Tensor:
@@ -64,12 +67,12 @@ def evaluate(basis: Basis, grid: Tensor, x: Tensor, order: int = 0) -> Tensor:
     """
     transformed = torch._C._are_functorch_transforms_active()
     if transformed or (torch.is_grad_enabled() and x.requires_grad):
-        return _Evaluate.apply(x, grid, basis, order)
+        return _Evaluate.apply(x, grid, basis, order)[0]
     return basis.values(x, grid, order)
 
 
 def serves(basis: Basis, x: Tensor) -> bool:
-    """The cost rule: somebody differentiates, and the values are few."""
+    """The cost rule: somebody differentiates, and the values fit well into memory."""
     return torch.is_grad_enabled() and x.numel() * basis.size <= MOST_VALUES
 
 
@@ -78,4 +81,5 @@ def apply(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, order: int, v: Tenso
     values = evaluate(basis, grid, x, order)
     if v is not None:
         values = values * v.unsqueeze(-1)
-    return values.flatten(-2) @ c.flatten(-3, -2)
+    # Function by function, as bases lay out their values.
+    return values.mT.flatten(-2) @ c.transpose(-3, -2).flatten(-3, -2)

@@ -17,8 +17,8 @@ def _computed(operation: str) -> Callable[..., Tensor]:
     """One contraction on the backend that serves the call, without any derivative."""
 
     def compute(*inputs: Any) -> Tensor:
-        x, _, _, _, basis, order = inputs
-        return getattr(select(basis, x, order), operation)(*inputs)
+        *given, basis, backend, order = inputs
+        return getattr(select(basis, order, given[:-1], backend), operation)(*given, basis, order)
 
     return compute
 
@@ -68,8 +68,8 @@ _Apply = _function("apply", rules.apply_gradients, rules.apply_tangent, True)
 _Pullback = _function("pullback", rules.pullback_gradients, rules.pullback_tangent, True)
 _CoefficientGradient = _function("coefficient_gradient", rules.coefficient_gradients, rules.coefficient_tangent, False)
 
-CONTRACTIONS = rules.Contractions(_Apply.apply, _Pullback.apply, _CoefficientGradient.apply)
-_COMPUTED = rules.Contractions(*map(_computed, ("apply", "pullback", "coefficient_gradient")))
+CONTRACTIONS = rules.Contractions.of(_Apply.apply, _Pullback.apply, _CoefficientGradient.apply)
+_COMPUTED = rules.Contractions(*map(_computed, ("apply", "pullback", "coefficient_gradient", "gradients")))
 
 
 def contractions() -> rules.Contractions:

@@ -17,41 +17,43 @@ from edgewise.kernels.dispatch import select
 
 
 @torch.library.custom_op("edgewise::apply", mutates_args=())
-def _apply(x: Tensor, c: Tensor, v: Tensor | None, grid: Tensor, basis: str, order: int) -> Tensor:
+def _apply(x: Tensor, c: Tensor, v: Tensor | None, grid: Tensor, basis: str, backend: str | None, order: int) -> Tensor:
     family = basis_from_key(basis)
-    return select(family, x, order).apply(x, c, v, grid, family, order)
+    return select(family, order, (x, c, v), backend).apply(x, c, v, grid, family, order)
 
 
 @torch.library.custom_op("edgewise::pullback", mutates_args=())
-def _pullback(x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: str, order: int) -> Tensor:
+def _pullback(x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: str, backend: str | None, order: int) -> Tensor:
     family = basis_from_key(basis)
-    return select(family, x, order).pullback(x, c, g, grid, family, order)
+    return select(family, order, (x, c, g), backend).pullback(x, c, g, grid, family, order)
 
 
 @torch.library.custom_op("edgewise::coefficient_gradient", mutates_args=())
-def _coefficient_gradient(x: Tensor, g: Tensor, v: Tensor | None, grid: Tensor, basis: str, order: int) -> Tensor:
+def _coefficient_gradient(
+    x: Tensor, g: Tensor, v: Tensor | None, grid: Tensor, basis: str, backend: str | None, order: int
+) -> Tensor:
     family = basis_from_key(basis)
-    return select(family, x, order).coefficient_gradient(x, g, v, grid, family, order)
+    return select(family, order, (x, g, v), backend).coefficient_gradient(x, g, v, grid, family, order)
 
 
-CONTRACTIONS = rules.Contractions(_apply, _pullback, _coefficient_gradient)
+CONTRACTIONS = rules.Contractions.of(_apply, _pullback, _coefficient_gradient)
 
 
 @_apply.register_fake
-def _(x: Tensor, c: Tensor, v: Tensor | None, grid: Tensor, basis: str, order: int) -> Tensor:
-    del v, grid, basis, order
+def _(x: Tensor, c: Tensor, v: Tensor | None, grid: Tensor, basis: str, backend: str | None, order: int) -> Tensor:
+    del v, grid, basis, backend, order
     return x.new_empty((*x.shape[:-1], c.shape[-1]))
 
 
 @_pullback.register_fake
-def _(x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: str, order: int) -> Tensor:
-    del c, g, grid, basis, order
+def _(x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: str, backend: str | None, order: int) -> Tensor:
+    del c, g, grid, basis, backend, order
     return x.new_empty(x.shape)
 
 
 @_coefficient_gradient.register_fake
-def _(x: Tensor, g: Tensor, v: Tensor | None, grid: Tensor, basis: str, order: int) -> Tensor:
-    del v, grid, order
+def _(x: Tensor, g: Tensor, v: Tensor | None, grid: Tensor, basis: str, backend: str | None, order: int) -> Tensor:
+    del v, grid, backend, order
     return x.new_empty((*x.shape[:-2], x.shape[-1], basis_from_key(basis).size, g.shape[-1]))
 
 

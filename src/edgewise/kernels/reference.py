@@ -1,10 +1,14 @@
 """The three contractions in plain PyTorch: what every other backend is compared with.
 
-Shapes: x, v (..., B, I); g (..., B, O); coefficients (..., I, M, O); all with the same leading dimensions.
+Shapes: x, v (..., B, I); g (..., B, O); coefficients (..., I, M, O); all with the same leading dimensions. The products
+run function by function, (M, I), because that is how bases lay out their values.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import torch
 from torch import Tensor
 
 from edgewise.basis import Basis
@@ -14,28 +18,38 @@ class ReferenceBackend:
     """Runs everywhere, for every basis, dtype and derivative order."""
 
     name = "reference"
+    tolerances: Mapping[torch.dtype, float] = {torch.float32: 3e-5, torch.float64: 2e-13}
 
-    def why_not(self, basis: Basis, x: Tensor, order: int) -> str | None:
+    def why_not(self, basis: Basis, order: int, tensors: Sequence[Tensor | None]) -> str | None:
         """Why this backend cannot serve a call: never."""
-        del basis, x, order
+        del basis, order, tensors
         return None
 
     def apply(self, x: Tensor, c: Tensor, v: Tensor | None, grid: Tensor, basis: Basis, order: int) -> Tensor:
         """y[b,o] = Σ_i v[b,i] Σ_m c[i,m,o] B_m⁽ⁿ⁾(x[b,i])."""
-        return _join(_weighted(basis.values(x, grid, order), v), -1) @ _join(c, -2)
+        values = _weighted(basis.values(x, grid, order), v)
+        return _join(values.mT, -1) @ _join(c.transpose(-3, -2), -2)
 
     def pullback(self, x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: Basis, order: int) -> Tensor:
         """u[b,i] = Σ_o g[b,o] Σ_m c[i,m,o] B_m⁽ⁿ⁾(x[b,i])."""
-        values = basis.values(x, grid, order)
-        per_function = (g @ _join(c, -2).mT).reshape(*g.shape[:-1], *values.shape[-2:])
-        return (per_function * values).sum(-1)
+        values = basis.values(x, grid, order).mT
+        per_function = (g @ _join(c.transpose(-3, -2), -2).mT).reshape(*g.shape[:-1], *values.shape[-2:])
+        return (per_function * values).sum(-2)
 
     def coefficient_gradient(
         self, x: Tensor, g: Tensor, v: Tensor | None, grid: Tensor, basis: Basis, order: int
     ) -> Tensor:
         """C[i,m,o] = Σ_b v[b,i] g[b,o] B_m⁽ⁿ⁾(x[b,i])."""
-        values = _weighted(basis.values(x, grid, order), v)
-        return (_join(values, -1).mT @ g).reshape(*g.shape[:-2], *values.shape[-2:], g.shape[-1])
+        values = _weighted(basis.values(x, grid, order), v).mT
+        product = (_join(values, -1).mT @ g).reshape(*g.shape[:-2], *values.shape[-2:], g.shape[-1])
+        return product.transpose(-3, -2).contiguous()
+
+    def gradients(
+        self, x: Tensor, c: Tensor, g: Tensor, v: Tensor | None, grid: Tensor, basis: Basis, order: int
+    ) -> tuple[Tensor, Tensor]:
+        """The pullback at order + 1 and the coefficient gradient."""
+        pulled = self.pullback(x, c, g, grid, basis, order + 1)
+        return pulled, self.coefficient_gradient(x, g, v, grid, basis, order)
 
 
 def _weighted(values: Tensor, v: Tensor | None) -> Tensor:

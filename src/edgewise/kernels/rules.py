@@ -19,24 +19,42 @@ Contraction = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Contractions:
-    """The three, each taking (three tensors, grid, basis, order) in the order of `reference`."""
+    """The three, each taking (three tensors, grid, basis, backend, order) in the order of `reference`.
+
+    `gradients` takes (x, c, g, v, grid, basis, backend, order): the pullback at order + 1 and the coefficient gradient.
+    """
 
     apply: Contraction
     pullback: Contraction
     coefficient_gradient: Contraction
+    gradients: Callable[..., tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, apply: Contraction, pullback: Contraction, coefficient_gradient: Contraction) -> Contractions:
+        """With `gradients` made of the other two, so that it can be differentiated as they can."""
+
+        def gradients(x: Tensor, c: Tensor, g: Tensor, v: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
+            *others, order = rest
+            return pullback(x, c, g, *others, order + 1), coefficient_gradient(x, g, v, *rest)
+
+        return cls(apply, pullback, coefficient_gradient, gradients)
 
 
 def apply_gradients(k: Contractions, inputs: tuple[Any, ...], need: list[bool], grad: Tensor) -> tuple[Any, ...]:
     """∂A/∂(x, c, v) against `grad` (B, O)."""
     x, c, v, *rest, order = inputs
     along_x = along_c = along_v = None
-    if need[0]:
-        along_x = _times(k.pullback(x, c, grad, *rest, order + 1), v)
-    if need[1]:
+    if need[0] and need[1]:
+        along_x, along_c = k.gradients(x, c, grad, v, *rest, order)
+    elif need[0]:
+        along_x = k.pullback(x, c, grad, *rest, order + 1)
+    elif need[1]:
         along_c = k.coefficient_gradient(x, grad, v, *rest, order)
+    if along_x is not None:
+        along_x = _times(along_x, v)
     if need[2]:
         along_v = k.pullback(x, c, grad, *rest, order)
-    return along_x, along_c, along_v, None, None, None
+    return along_x, along_c, along_v, None, None, None, None
 
 
 def pullback_gradients(k: Contractions, inputs: tuple[Any, ...], need: list[bool], grad: Tensor) -> tuple[Any, ...]:
@@ -49,7 +67,7 @@ def pullback_gradients(k: Contractions, inputs: tuple[Any, ...], need: list[bool
         along_c = k.coefficient_gradient(x, g, grad, *rest, order)
     if need[2]:
         along_g = k.apply(x, c, grad, *rest, order)
-    return along_x, along_c, along_g, None, None, None
+    return along_x, along_c, along_g, None, None, None, None
 
 
 def coefficient_gradients(k: Contractions, inputs: tuple[Any, ...], need: list[bool], grad: Tensor) -> tuple[Any, ...]:
@@ -62,7 +80,7 @@ def coefficient_gradients(k: Contractions, inputs: tuple[Any, ...], need: list[b
         along_g = k.apply(x, grad, v, *rest, order)
     if need[2]:
         along_v = k.pullback(x, grad, g, *rest, order)
-    return along_x, along_g, along_v, None, None, None
+    return along_x, along_g, along_v, None, None, None, None
 
 
 def apply_tangent(k: Contractions, inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
@@ -117,7 +135,7 @@ def vectorise(
         shares_coefficients: its second tensor is the coefficients, which may be the same for all.
         size: the length of the mapped dimension.
         in_dims: the mapped dimension of each input, None where it is shared.
-        inputs: three tensors, grid, basis, order.
+        inputs: three tensors, grid, basis, backend, order.
 
     Returns:
         The result and its mapped dimension, 0.

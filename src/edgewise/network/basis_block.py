@@ -12,7 +12,7 @@ from edgewise import kernels
 from edgewise.basis import Basis
 from edgewise.errors import OptionError, ShapeError
 from edgewise.network.base import Base, base_function, derivative
-from edgewise.network.block import Block, edge_list
+from edgewise.network.block import Block, Features, edge_list
 
 
 class BasisBlock(Block):
@@ -116,6 +116,21 @@ class BasisBlock(Block):
         if self._base_function is not None:
             values = torch.cat([values, self._base_function(x).unsqueeze(-1)], dim=-1)
         return values[:, self.free_edges()[0]]
+
+    @property
+    def entries(self) -> int:
+        """See `Block.entries`."""
+        return self.basis.support + (self.base_weight is not None)
+
+    def sparse_features(self, x: Tensor) -> list[Features]:
+        """See `Block.sparse_features`: edges from one input share their curves."""
+        source = self.free_edges()[0]
+        first, values = self.basis.local(x, self.grid)
+        features = [Features(values.transpose(0, 1), first.T.to(torch.int32), source)]
+        if self._base_function is not None:
+            last = torch.full_like(features[0].first, self.basis.size)
+            features.append(Features(self._base_function(x).T.unsqueeze(-1), last, source))
+        return features
 
     def gather(self, tensors: Sequence[Tensor | None] | None = None) -> Tensor:
         """See `Block.gather`."""

@@ -9,10 +9,26 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Features:
+    """Derivatives of edges' outputs by their own parameters, without those that are zero.
+
+    Args:
+        values: of F curves at B samples, W neighbouring parameters each, shape (F, B, W).
+        first: which of an edge's parameters the first of them is, whole numbers, shape (F, B).
+        source: which of the curves each free edge has, shape (E,).
+    """
+
+    values: Tensor
+    first: Tensor
+    source: Tensor
 
 
 class Block(nn.Module, abc.ABC):
@@ -43,6 +59,18 @@ class Block(nn.Module, abc.ABC):
     @abc.abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """Derivatives of the free edges' outputs by their K parameters, shape (B, E, K)."""
+
+    @property
+    def entries(self) -> int:
+        """How many of an edge's K derivatives can differ from zero at one sample."""
+        return self.gather().shape[-1]
+
+    def sparse_features(self, x: Tensor) -> list[Features]:
+        """The same as `features` by their non-zero parts, which together cover all K parameters."""
+        values = self.features(x).transpose(0, 1)
+        edges, samples, _ = values.shape
+        first = torch.zeros((edges, samples), dtype=torch.int32, device=x.device)
+        return [Features(values, first, torch.arange(edges, device=x.device))]
 
     @abc.abstractmethod
     def gather(self, tensors: Sequence[Tensor | None] | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from edgewise.kernels import gram
 from edgewise.network import Block, KANLayer, Network
 
 _CHUNK_ELEMENTS = 8_000_000  # of a Jacobian held at one time
@@ -84,19 +85,18 @@ def jacobian_rows(model: Network, x: Tensor, factor: Tensor) -> Tensor:
         Rows of shape (R, N, P).
     """
     inputs, sums = forward_values(model, x)
-    per_row: list[Tensor] = []
     features = [
         [block.features(at) for block in layer.all_blocks()] for layer, at in zip(model.all_layers, inputs, strict=True)
     ]
+    per_row = []
     for r in range(factor.shape[2]):
-        delta, columns = factor[:, :, r], []
-        for index in reversed(range(len(inputs))):
-            layer = model.all_layers[index]
-            at_sums, delta = layer.adjoint(inputs[index], sums[index], delta)
-            for block, values in zip(reversed(layer.all_blocks()), reversed(features[index]), strict=True):
-                target = block.free_edges()[1]
-                columns.append((values * at_sums[:, target].unsqueeze(-1)).flatten(1))
-        per_row.append(torch.cat(columns[::-1], dim=1))
+        columns = []
+        for layer, deltas, own in zip(
+            model.all_layers, _adjoints(model, inputs, sums, factor[:, :, r]), features, strict=True
+        ):
+            for block, values in zip(layer.all_blocks(), own, strict=True):
+                columns.append((values * deltas[:, block.free_edges()[1]].unsqueeze(-1)).flatten(1))
+        per_row.append(torch.cat(columns, dim=1))
     return torch.stack(per_row)
 
 
@@ -124,12 +124,48 @@ def accumulate(model: Network, x: Tensor, factor: Tensor, rows: Tensor) -> tuple
     Returns:
         Gradient (P,) and curvature (P, P).
     """
-    parameters = get_parameters(model).numel()
-    gradient = x.new_zeros(parameters)
-    curvature = x.new_zeros((parameters, parameters))
-    chunk = max(1, _CHUNK_ELEMENTS // max(1, parameters * factor.shape[2]))
-    for part in torch.arange(x.shape[0], device=x.device).split(chunk):
-        jacobian = jacobian_rows(model, x[part], factor[part]).flatten(0, 1)
-        gradient.addmv_(jacobian.T, rows[part].T.flatten())
-        curvature.addmm_(jacobian.T, jacobian)
-    return gradient / x.shape[0], curvature / x.shape[0]
+    columns = get_parameters(model).numel() + 1  # ρ is the last column of J, so that one product gives both results
+    entries = 1 + sum(len(block.free_edges()[0]) * block.entries for block in blocks_of(model))
+    sparse = gram.why_not(entries, columns, x) is None
+    half = x.new_zeros((columns, columns))
+    numbers = factor.shape[2] * (entries if sparse else columns)
+    for part in torch.arange(x.shape[0], device=x.device).split(max(1, _CHUNK_ELEMENTS // numbers)):
+        add_product = _add_sparse_product if sparse else _add_dense_product
+        add_product(model, x[part], factor[part], rows[part], half)
+    total = (half + half.T).div_(x.shape[0])
+    return total[:-1, -1], total[:-1, :-1]
+
+
+def _add_dense_product(model: Network, x: Tensor, factor: Tensor, rows: Tensor, half: Tensor) -> None:
+    """Add half of [J, ρ]ᵀ[J, ρ] with J formed."""
+    jacobian = jacobian_rows(model, x, factor).flatten(0, 1)
+    half[:-1, :-1].addmm_(jacobian.T, jacobian, alpha=0.5)
+    half[:-1, -1].addmv_(jacobian.T, rows.T.flatten())
+
+
+def _add_sparse_product(model: Network, x: Tensor, factor: Tensor, rows: Tensor, half: Tensor) -> None:
+    """Add half of [J, ρ]ᵀ[J, ρ] from the parts of J that are not zero."""
+    inputs, sums = forward_values(model, x)
+    located = [
+        (index, start, block.gather().shape[1], block.free_edges()[1].tolist(), block.sparse_features(inputs[index]))
+        for _, index, block, start in block_slices(model)
+    ]
+    ones, none = torch.ones_like(x[:, 0]), torch.zeros(len(x), dtype=torch.int32)
+    for r in range(factor.shape[2]):
+        deltas = [delta.T.contiguous() for delta in _adjoints(model, inputs, sums, factor[:, :, r])]
+        segments = [gram.Segment(rows[:, r : r + 1], ones, none, len(half) - 1)]
+        for index, start, size, targets, features in located:
+            for parts in features:
+                values, first, adjoints = parts.values.contiguous(), parts.first.contiguous(), deltas[index]
+                for edge, (source, target) in enumerate(zip(parts.source.tolist(), targets, strict=True)):
+                    segments.append(gram.Segment(values[source], adjoints[target], first[source], start + edge * size))
+        gram.add_half_gram(segments, half)
+
+
+def _adjoints(model: Network, inputs: list[Tensor], sums: list[Tensor], delta: Tensor) -> list[Tensor]:
+    """The adjoints of every layer's subnodes, (N, S_l), from those of the outputs, (N, O)."""
+    deltas = []
+    for index in reversed(range(len(inputs))):
+        at_sums, delta = model.all_layers[index].adjoint(inputs[index], sums[index], delta)
+        deltas.append(at_sums)
+    return deltas[::-1]
