@@ -9,7 +9,7 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test sanitize lint format bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,15 @@ demo: setup  ## From bundled measurements to a formula, in under a minute
 
 test: setup  ## All tests and doctests, with the coverage of the folders that compute
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --benchmark-disable --cov --cov-report=term --cov-fail-under=95
+
+sanitize: setup  ## The kernels' tests under the address and undefined-behaviour sanitizers
+	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DEDGEWISE_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
+		-DCMAKE_PREFIX_PATH=$$($(BIN)/python -m nanobind --cmake_dir)
+	$(BIN)/cmake --build build/sanitized
+	$(ONE_THREAD) PYTHONPATH=csrc EDGEWISE_SANITIZED=$$(ls $(CURDIR)/build/sanitized/_cpu*.so) \
+		LD_PRELOAD="$$($${CXX:-g++} -print-file-name=libasan.so) $$($${CXX:-g++} -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		$(BIN)/python -m pytest -p sanitized_extension -q tests/test_kernels_cpu.py tests/test_kernels_gram.py
 
 lint: setup  ## Style, format and types
 	$(BIN)/ruff check

@@ -18,8 +18,8 @@ namespace {
 template <typename T>
 struct Backward {
   int pull_order, gather_order;
-  const T *points, *x, *c, *g, *v;
-  T *u, *dc;  // null where not wanted
+  const T *points, *x, *c, *g, *v = nullptr;
+  T *u = nullptr, *dc = nullptr;  // null where not wanted
 };
 
 // The samples of one cell in their sorted order.
@@ -27,12 +27,13 @@ template <typename T>
 struct Run {
   const int* samples;  // numbers within the block
   const T *pull, *gather;  // basis values: [r·stride + position]
+  T* pulled;               // u
   Index count, stride;
   int pull_order;
 };
 
 template <typename T, int D, int V, bool Partial, bool Pull, bool Gather>
-void run_tile(const Run<T>& run, const T* g, Index outputs, int tail, const T* c, T* dc, T* u) {
+void run_tile(const Run<T>& run, const T* g, Index outputs, int tail, const T* c, T* dc) {
   using Tile = Row<T, V, Partial>;
   Tile gradient[D + 1];
   if constexpr (Gather) {
@@ -53,9 +54,7 @@ void run_tile(const Run<T>& run, const T* g, Index outputs, int tail, const T* c
     if constexpr (Pull) {
       Tile curve = base;
       for (int r = 1; r <= D; ++r) curve.add(run.pull[r * run.stride + k], rises[r - 1]);
-      Vector<T> product = curve.part[0] * row.part[0];
-      for (int part = 1; part < V; ++part) product += curve.part[part] * row.part[part];
-      u[k] += sum(product);
+      run.pulled[k] += curve.dot(row);
     }
   }
   if constexpr (Gather) {
@@ -63,12 +62,12 @@ void run_tile(const Run<T>& run, const T* g, Index outputs, int tail, const T* c
   }
 }
 
-template <typename T, int D, int V, bool Pull, bool Gather>
-void last_run_tile(int vectors, const Run<T>& run, const T* g, Index outputs, int tail, const T* c, T* dc, T* u) {
+template <typename T, int D, bool Pull, bool Gather, int V>
+void last_run_tile(int vectors, const Run<T>& run, const T* g, Index outputs, int tail, const T* c, T* dc) {
   if (vectors == V) {
-    run_tile<T, D, V, true, Pull, Gather>(run, g, outputs, tail, c, dc, u);
+    run_tile<T, D, V, true, Pull, Gather>(run, g, outputs, tail, c, dc);
   } else if constexpr (V > 1) {
-    last_run_tile<T, D, V - 1, Pull, Gather>(vectors, run, g, outputs, tail, c, dc, u);
+    last_run_tile<T, D, Pull, Gather, V - 1>(vectors, run, g, outputs, tail, c, dc);
   }
 }
 
@@ -82,13 +81,16 @@ class BackwardPass {
   static constexpr Index kBlockBytes = 1 << 18;  // of g, which then stays in the second cache
   static constexpr Index kFewSamples = 256, kManySamples = 4096;
   static constexpr Index kFewInputs = 16;
+  static constexpr Index kStreams = 4;
+  static constexpr Index kGroup = 16;  // inputs whose columns are copied together, to use whole cache lines
 
   static bool run(const Call& call, const Backward<T>& wanted) {
     const Index size = call.functions() * call.outputs, all = call.inputs * size;
     const Index block = block_size(call), ranges = range_count(call, block);
     const int threads = threads_for(call, call.inputs * ranges);
     const Index own = scratch_bytes(call, block);
-    Arena arena(2 * Splines<T, D>::bytes(call) + threads * own + (Gather ? Scratch::bytes<T>((ranges - 1) * all) : 0));
+    Arena arena(2 * Splines<T, D>::bytes(call) + threads * own + 
+                (Gather ? Scratch::bytes<T>((ranges - 1) * all) : 0));
     if (arena.failed()) return false;
     const Splines<T, D> pull(call, wanted.points, wanted.pull_order, arena);
     const Splines<T, D> gather(call, wanted.points, wanted.gather_order, arena);
@@ -107,8 +109,8 @@ class BackwardPass {
         if constexpr (Gather) std::memset(dc + first * size, 0, (last - first) * size * sizeof(T));
         const Index end = least(call.batch, (number + 1) * range);
         for (Index start = number * range; start < end; start += block) {
-          for (Index i = first; i < last; ++i) {
-            pass.input(i, start, least(block, end - start), Gather ? dc + i * size : nullptr);
+          for (Index i = first; i < last; i += kGroup) {
+            pass.inputs(i, least(kGroup, last - i), start, least(block, end - start), dc);
           }
         }
       }
@@ -123,16 +125,21 @@ class BackwardPass {
  private:
   BackwardPass(const Call& call, const Backward<T>& wanted, const Splines<T, D>& pull, const Splines<T, D>& gather,
                Index block, Scratch scratch)
-      : call_(call), wanted_(wanted), pull_(pull), gather_(gather), block_(block),
-        column_(scratch.take<T>(block)), u_(scratch.take<T>(block)), beyond_(scratch.take<T>(block)),
+      : call_(call), wanted_(wanted), pull_(pull), gather_(gather), block_(block), stride_(stride_of(block)),
+        columns_(scratch.take<T>(kGroup * stride_)), u_(scratch.take<T>(block)), beyond_(scratch.take<T>(block)),
         sorted_u_(scratch.take<T>(block)), sorted_beyond_(scratch.take<T>(block)), sorted_v_(scratch.take<T>(block)),
-        pulled_(scratch.take<T>(block)), pull_values_(scratch.take<T>((D + 1) * block)),
+        pulled_(scratch.take<T>(block)),
+        pull_values_(scratch.take<T>((D + 1) * block)),
         gather_values_(scratch.take<T>((D + 1) * block)), cells_(scratch.take<int>(block)),
-        samples_(scratch.take<int>(block)), starts_(scratch.take<int>(call.grid + 1)) {}
+        samples_(scratch.take<int>(block)), starts_(scratch.take<int>(call.grid + 1)),
+        streams_(scratch.take<int>(kStreams * call.grid)) {}
+
+  // Columns lie a little apart, or they would compete for the same lines of the cache.
+  static Index stride_of(Index block) { return block + kLanes<T>; }
 
   static Index scratch_bytes(const Call& call, Index block) {
-    return 7 * Scratch::bytes<T>(block) + 2 * Scratch::bytes<T>((D + 1) * block) + 2 * Scratch::bytes<int>(block) +
-           Scratch::bytes<int>(call.grid + 1);
+    return Scratch::bytes<T>(kGroup * stride_of(block)) + 6 * Scratch::bytes<T>(block) + 2 * Scratch::bytes<T>((D + 1) * block) + 2 * Scratch::bytes<int>(block) +
+           Scratch::bytes<int>(call.grid + 1) + Scratch::bytes<int>(kStreams * call.grid);
   }
 
   static Index block_size(const Call& call) {
@@ -145,52 +152,72 @@ class BackwardPass {
     return most(1, least(kFewInputs / call.inputs, parts(call.batch, block)));
   }
 
-  void input(Index i, Index start, Index count, T* dc) {
-    copy_column(wanted_.x + start * call_.inputs + i, call_.inputs, count, column_);
-    pull_.place(i, count, column_, cells_, u_, beyond_);
+  void inputs(Index first, Index number, Index start, Index count, T* dc) {
+    const Index corner = start * call_.inputs + first;
+    copy_columns(wanted_.x + corner, call_.inputs, count, number, columns_, stride_);
+    for (Index j = 0; j < number; ++j) {
+      const Index row = (first + j) * call_.functions() * call_.outputs;
+      input(first + j, start, count, columns_ + j * stride_, at(wanted_.c, row), at(dc, row));
+    }
+    if constexpr (Pull) copy_back(columns_, stride_, count, number, wanted_.u + corner, call_.inputs);
+  }
+
+  // One input; its column of x is replaced by that of u.
+  void input(Index i, Index start, Index count, T* column, const T* c, T* dc) {
+    pull_.place(i, count, column, cells_, u_, beyond_);
     sort(count);
-    const bool weighted = wanted_.v != nullptr;
     for (Index k = 0; k < count; ++k) {
       sorted_u_[k] = u_[samples_[k]];
       sorted_beyond_[k] = beyond_[samples_[k]];
     }
-    if (weighted) {
+    if (wanted_.v != nullptr) {
       const T* v = wanted_.v + start * call_.inputs + i;
       for (Index k = 0; k < count; ++k) sorted_v_[k] = v[samples_[k] * call_.inputs];
     }
     evaluate(pull_, Pull, i, count, nullptr, pull_values_);
-    evaluate(gather_, Gather, i, count, weighted ? sorted_v_ : nullptr, gather_values_);
+    evaluate(gather_, Gather, i, count, wanted_.v == nullptr ? nullptr : sorted_v_, gather_values_);
     if constexpr (Pull) std::memset(pulled_, 0, count * sizeof(T));
 
     const T* g = wanted_.g + start * call_.outputs;
-    const T* c = Pull ? wanted_.c + i * call_.functions() * call_.outputs : nullptr;
     for (Index cell = 0; cell < call_.grid; ++cell) {
       const Index first = starts_[cell], size = starts_[cell + 1] - first;
       if (size == 0) continue;
-      const Run<T> run{samples_ + first, pull_values_ + first, gather_values_ + first, size, block_, wanted_.pull_order};
-      all_outputs(run, g, Pull ? c + cell * call_.outputs : nullptr, Gather ? dc + cell * call_.outputs : nullptr,
-                  pulled_ + first);
+      const Run<T> run{samples_ + first, pull_values_ + first, gather_values_ + first, pulled_ + first, size, block_,
+                       wanted_.pull_order};
+      all_outputs(run, g, at(c, cell * call_.outputs), at(dc, cell * call_.outputs));
     }
     if constexpr (Pull) {
-      T* u = wanted_.u + start * call_.inputs + i;
-      for (Index k = 0; k < count; ++k) u[samples_[k] * call_.inputs] = pulled_[k];
+      for (Index k = 0; k < count; ++k) column[samples_[k]] = pulled_[k];
     }
   }
 
-  // Counting sort by cell; starts_[cell] is then the position of the cell's first sample.
+  // Counting sort by cell; starts_[cell] is then the position of the cell's first sample. The samples are counted in a
+  // few streams at once: a single one would wait at every step for the count that it has just changed.
   void sort(Index count) {
-    const Index grid = call_.grid;
-    std::memset(starts_, 0, (grid + 1) * sizeof(int));
-    for (Index k = 0; k < count; ++k) ++starts_[cells_[k]];
-    int total = 0;
-    for (Index cell = 0; cell <= grid; ++cell) {
-      const int size = starts_[cell];
-      starts_[cell] = total;
-      total += size;
+    const Index grid = call_.grid, length = count / kStreams;
+    std::memset(streams_, 0, kStreams * grid * sizeof(int));
+    for (Index k = 0; k < length; ++k) {
+      for (Index s = 0; s < kStreams; ++s) ++streams_[s * grid + cells_[s * length + k]];
     }
-    for (Index k = 0; k < count; ++k) samples_[starts_[cells_[k]]++] = static_cast<int>(k);
-    for (Index cell = grid; cell > 0; --cell) starts_[cell] = starts_[cell - 1];
-    starts_[0] = 0;
+    int* last_stream = streams_ + (kStreams - 1) * grid;
+    for (Index k = kStreams * length; k < count; ++k) ++last_stream[cells_[k]];
+    int total = 0;
+    for (Index cell = 0; cell < grid; ++cell) {
+      starts_[cell] = total;
+      for (Index s = 0; s < kStreams; ++s) {
+        const int size = streams_[s * grid + cell];
+        streams_[s * grid + cell] = total;
+        total += size;
+      }
+    }
+    starts_[grid] = total;
+    for (Index k = 0; k < length; ++k) {
+      for (Index s = 0; s < kStreams; ++s) {
+        const Index sample = s * length + k;
+        samples_[streams_[s * grid + cells_[sample]]++] = static_cast<int>(sample);
+      }
+    }
+    for (Index k = kStreams * length; k < count; ++k) samples_[last_stream[cells_[k]]++] = static_cast<int>(k);
   }
 
   void evaluate(const Splines<T, D>& splines, bool needed, Index i, Index count, const T* weights, T* values) const {
@@ -206,36 +233,46 @@ class BackwardPass {
     }
   }
 
-  void all_outputs(const Run<T>& run, const T* g, const T* c, T* dc, T* u) const {
+  void all_outputs(const Run<T>& run, const T* g, const T* c, T* dc) const {
     constexpr Index tile = kWidth * kLanes<T>;
     const Index outputs = call_.outputs;
     Index o = 0;
     for (; o + tile <= outputs; o += tile) {
-      run_tile<T, D, kWidth, false, Pull, Gather>(run, g + o, outputs, 0, Pull ? c + o : nullptr, Gather ? dc + o : nullptr, u);
+      run_tile<T, D, kWidth, false, Pull, Gather>(run, g + o, outputs, 0, at(c, o), at(dc, o));
     }
     if (o < outputs) {
       const int vectors = static_cast<int>(parts(outputs - o, kLanes<T>));
       const int tail = static_cast<int>(outputs - o - (vectors - 1) * kLanes<T>);
-      last_run_tile<T, D, kWidth, Pull, Gather>(vectors, run, g + o, outputs, tail, Pull ? c + o : nullptr, Gather ? dc + o : nullptr, u);
+      last_run_tile<T, D, Pull, Gather, kWidth>(vectors, run, g + o, outputs, tail, at(c, o), at(dc, o));
     }
+  }
+
+  // Arrays that are not wanted are null, and stay so.
+  template <typename P>
+  static P* at(P* array, Index offset) {
+    return array == nullptr ? nullptr : array + offset;
   }
 
   const Call& call_;
   const Backward<T>& wanted_;
   const Splines<T, D>&pull_, &gather_;
-  const Index block_;
-  T *column_, *u_, *beyond_, *sorted_u_, *sorted_beyond_, *sorted_v_, *pulled_, *pull_values_, *gather_values_;
-  int *cells_, *samples_, *starts_;
+  const Index block_, stride_;
+  T *columns_, *u_, *beyond_, *sorted_u_, *sorted_beyond_, *sorted_v_, *pulled_, *pull_values_, *gather_values_;
+  int *cells_, *samples_, *starts_, *streams_;
 };
 
 template <typename T, int D>
 bool pullback(const Call& call, const T* points, const T* x, const T* c, const T* g, T* u) {
-  return BackwardPass<T, D, true, false>::run(call, {call.order, call.order, points, x, c, g, nullptr, u, nullptr});
+  Backward<T> wanted{call.order, call.order, points, x, c, g};
+  wanted.u = u;
+  return BackwardPass<T, D, true, false>::run(call, wanted);
 }
 
 template <typename T, int D>
 bool coefficient_gradient(const Call& call, const T* points, const T* x, const T* g, const T* v, T* dc) {
-  return BackwardPass<T, D, false, true>::run(call, {call.order, call.order, points, x, nullptr, g, v, nullptr, dc});
+  Backward<T> wanted{call.order, call.order, points, x, nullptr, g, v};
+  wanted.dc = dc;
+  return BackwardPass<T, D, false, true>::run(call, wanted);
 }
 
 template <typename T, int D>

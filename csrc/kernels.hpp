@@ -21,13 +21,15 @@ struct Call {
 };
 
 // Shapes: points (inputs, points), x and v (batch, inputs), c and dc (inputs, functions, outputs), y and g
-// (batch, outputs), u (batch, inputs). The weights v may be null. A function returns false where memory is short.
+// (batch, outputs), u (batch, inputs). The weights v may be null. Where e (batch, inputs) and w (inputs, outputs) are not
+// null, e·w is added to the result of `apply`: one more function of each input, given by its values. A function returns
+// false where memory is short.
 template <typename T>
 struct Contractions {
-  bool (*apply)(const Call&, const T* points, const T* x, const T* c, const T* v, T* y);
+  bool (*apply)(const Call&, const T* points, const T* x, const T* c, const T* v, const T* e, const T* w, T* y);
   bool (*pullback)(const Call&, const T* points, const T* x, const T* c, const T* g, T* u);
   bool (*coefficient_gradient)(const Call&, const T* points, const T* x, const T* g, const T* v, T* dc);
-  // Both derivatives of `apply` in one pass: the pullback at the next order, and the coefficient gradient.
+  // Both derivatives of `apply` without e in one pass: the pullback at the next order, and the coefficient gradient.
   bool (*gradients)(const Call&, const T* points, const T* x, const T* c, const T* g, const T* v, T* u, T* dc);
 };
 

@@ -88,5 +88,20 @@ void copy_column(const T* matrix, Index columns, Index rows, T* column) {
   for (Index k = 0; k < rows; ++k) column[k] = matrix[k * columns];
 }
 
+// Neighbouring columns of a row-major matrix, each to a row of its own.
+template <typename T>
+void copy_columns(const T* matrix, Index width, Index rows, Index columns, T* target, Index stride) {
+  for (Index k = 0; k < rows; ++k) {
+    for (Index j = 0; j < columns; ++j) target[j * stride + k] = matrix[k * width + j];
+  }
+}
+
+template <typename T>
+void copy_back(const T* source, Index stride, Index rows, Index columns, T* matrix, Index width) {
+  for (Index k = 0; k < rows; ++k) {
+    for (Index j = 0; j < columns; ++j) matrix[k * width + j] = source[j * stride + k];
+  }
+}
+
 }  // namespace
 }  // namespace edgewise

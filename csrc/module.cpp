@@ -85,28 +85,32 @@ void dispatch(const Sizes& sizes, bool is_double, Addresses... addresses) {
 using SegmentAddresses = std::tuple<Address, Address, Address, Index, Index>;  // the fields of Segment, in their order
 
 template <typename T>
-std::vector<Segment<T>> segments_at(const std::vector<SegmentAddresses>& given) {
+void add_half_gram(Gram<T> gram, const std::vector<SegmentAddresses>& given, Index samples, Index columns, int threads,
+                   Address half) {
   std::vector<Segment<T>> segments;
   segments.reserve(given.size());
-  for (const auto& [values, adjoint, starts, width, column] : given) {
+  for (const auto& [values, adjoint, first, width, column] : given) {
     segments.push_back({reinterpret_cast<const T*>(values), reinterpret_cast<const T*>(adjoint),
-                        reinterpret_cast<const int*>(starts), width, column});
+                        reinterpret_cast<const int*>(first), width, column});
+    for (Index n = 0; n < samples; ++n) {
+      const Index start = column + segments.back().first[n];
+      if (start < 0 || start + width > columns) {
+        throw std::out_of_range("segment " + std::to_string(segments.size() - 1) + " leaves the columns at sample " +
+                                std::to_string(n));
+      }
+    }
   }
-  return segments;
+  gram(segments.data(), static_cast<Index>(segments.size()), samples, columns, threads, reinterpret_cast<T*>(half));
 }
 
 void gram(const std::vector<SegmentAddresses>& given, bool is_double, Index samples, Index columns, int threads,
           Address half) {
   const Kernels& kernels = *chosen;
-  const Index count = static_cast<Index>(given.size());
+  nb::gil_scoped_release release;
   if (is_double) {
-    const auto segments = segments_at<double>(given);
-    nb::gil_scoped_release release;
-    kernels.gram_double(segments.data(), count, samples, columns, threads, reinterpret_cast<double*>(half));
+    add_half_gram<double>(kernels.gram_double, given, samples, columns, threads, half);
   } else {
-    const auto segments = segments_at<float>(given);
-    nb::gil_scoped_release release;
-    kernels.gram_single(segments.data(), count, samples, columns, threads, reinterpret_cast<float*>(half));
+    add_half_gram<float>(kernels.gram_single, given, samples, columns, threads, half);
   }
 }
 
@@ -122,7 +126,7 @@ NB_MODULE(_cpu, m) {
   m.def("use", &use, "Choose one of `instruction_sets`.");
 
   using A = Address;
-  m.def("apply", &EDGEWISE_DISPATCH(apply, A, A, A, A, A), "sizes, is_double, points, x, c, v, y");
+  m.def("apply", &EDGEWISE_DISPATCH(apply, A, A, A, A, A, A, A), "sizes, is_double, points, x, c, v, e, w, y");
   m.def("pullback", &EDGEWISE_DISPATCH(pullback, A, A, A, A, A), "sizes, is_double, points, x, c, g, u");
   m.def("coefficient_gradient", &EDGEWISE_DISPATCH(coefficient_gradient, A, A, A, A, A),
         "sizes, is_double, points, x, g, v, dc");

@@ -156,6 +156,12 @@ struct Row {
     return difference;
   }
 
+  T dot(const Row& other) const {
+    Vector<T> products = part[0] * other.part[0];
+    for (int v = 1; v < V; ++v) products += part[v] * other.part[v];
+    return sum(products);
+  }
+
   void add(T weight, const Row& other) {
     const Vector<T> weights = broadcast(weight);
     for (int v = 0; v < V; ++v) part[v] += weights * other.part[v];

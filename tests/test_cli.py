@@ -23,7 +23,7 @@ from edgewise.cli.parameters import BasisType, NamesType, WidthType
 from edgewise.cli.report import scores
 from edgewise.errors import ModelFileError, SymbolicError
 from edgewise.kan import KAN
-from edgewise.kernels import dispatch
+from edgewise.kernels import dispatch, extension
 from edgewise.network import KANLayer, Options, SymbolicBlock
 
 COMMANDS = ("demo", "fit", "discover", "formula", "plot", "info")
@@ -130,6 +130,28 @@ def test_info_says_what_runs():
     for word in (f"edgewise +{edgewise.__version__}", f"torch +{re.escape(torch.__version__)}", "sympy", "device +cpu"):
         assert re.search(word, text)
     assert re.search(r"kernels on cpu +\w+: in use", text)
+
+
+def test_info_says_what_the_extension_was_built_for(monkeypatch):
+    monkeypatch.setattr(extension, "module", FakeExtension)
+    assert "for AVX2, SSE2; the first is in use" in run("info").stdout
+
+
+def test_info_says_that_there_is_no_extension(monkeypatch):
+    monkeypatch.setattr(extension, "module", None)
+    text = " ".join(run("info").stdout.split())
+    assert "the C++ extension is not installed" in text
+    assert "reference: in use" in text
+
+
+class FakeExtension:
+    @staticmethod
+    def in_use():
+        return "AVX2"
+
+    @staticmethod
+    def instruction_sets():
+        return ["SSE2", "AVX2"]
 
 
 def test_info_says_why_a_backend_does_not_run(monkeypatch):

@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from edgewise import kernels
 from edgewise.basis import BSpline, Chebyshev
 from edgewise.errors import OptionError, ShapeError
-from edgewise.kernels import dispatch, extension, functions
+from edgewise.kernels import dense, dispatch, extension, functions
 from edgewise.kernels.cpu import CpuBackend
 from edgewise.kernels.reference import ReferenceBackend
 
-pytestmark = pytest.mark.skipif(extension.module is None, reason="the extension is not installed")
+pytestmark = [
+    pytest.mark.skipif(extension.module is None, reason="the extension is not installed"),
+    # torch's forward mode compiles its own rules with torch.jit.script, of which torch itself warns.
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+]
 
 F32, F64 = torch.float32, torch.float64
 CPU, REFERENCE = CpuBackend(), ReferenceBackend()
@@ -208,6 +212,49 @@ def test_infinite_inputs_are_those_of_the_reference(normal):
         torch.testing.assert_close(*results, equal_nan=True)
 
 
+# --------------------------------------------------------------------------------------------- with a base function
+
+
+@given(call=calls())
+@settings(max_examples=60, deadline=None)
+def test_a_base_function_is_added_in_the_same_pass(call):
+    basis, grid, _, tensors = call
+    x, c, e = tensors["x"], tensors["c"], tensors["x"].sin()
+    w = c[:, 0]
+    got = CPU.apply_with_base(x, c, e, w, grid, basis)
+    plain, _ = exactly("apply", (basis, grid, 0, tensors | {"v": None}))
+    wanted = plain[0] + e.double() @ w.double()
+    _, magnitude = exactly("apply", (basis, grid, 0, tensors | {"v": None}))
+    scale = magnitude[0] + e.double().abs().nan_to_num() @ w.double().abs()
+    assert torch.equal(got.isnan(), wanted.isnan())
+    assert bool(((got.double() - wanted).abs() <= CPU.tolerances[x.dtype] * scale)[~wanted.isnan()].all())
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_gradients_with_a_base_function(backend, normal, uniform, monkeypatch):
+    monkeypatch.setattr(dense, "MOST_VALUES", 0)
+    if backend == "reference":
+        monkeypatch.setattr(dispatch, "BACKENDS", dispatch.BACKENDS[-1:])
+    basis = BSpline(grid=3, degree=3)
+    x, c, w = uniform(-0.9, 0.9, 6, 2), normal(2, basis.size, 3), normal(2, 3)
+    leaves = tuple(leaf.requires_grad_() for leaf in (x, c, w))
+
+    def one_pass(x, c, w):
+        return kernels.apply_with_base(basis, ENDS, x, c, x.sin(), w)
+
+    def two_passes(x, c, w):
+        return kernels.apply(basis, ENDS, x, c) + x.sin() @ w
+
+    torch.testing.assert_close(one_pass(*leaves), two_passes(*leaves))
+    options = {"fast_mode": True, "check_undefined_grad": False, "check_batched_grad": True}
+    assert torch.autograd.gradcheck(one_pass, leaves, **options)
+    assert torch.autograd.gradgradcheck(one_pass, leaves, **options)
+    values = tuple(leaf.detach() for leaf in leaves)
+    for transform in (torch.func.jacrev, torch.func.jacfwd):
+        derivatives = (transform(path, argnums=(0, 1, 2))(*values) for path in (one_pass, two_passes))
+        torch.testing.assert_close(*derivatives)
+
+
 # --------------------------------------------------------------------------------------------- dispatch
 
 
@@ -283,7 +330,7 @@ def test_an_installation_without_the_extension_works_and_says_so(monkeypatch):
     given = tensors_of()
     wanted = kernels.apply(BSpline(), ENDS, given["x"], given["c"])
     monkeypatch.setattr(extension, "module", None)
-    monkeypatch.setattr(extension, "_ERROR", "no module named _cpu", raising=False)
+    monkeypatch.setattr(extension, "_ERROR", "no module named _cpu")
     assert extension.instruction_sets() == []
     reason = CPU.why_not(BSpline(), 0, (given["x"],))
     assert reason.startswith("the C++ extension is not installed (no module named _cpu); install Edgewise where GCC")

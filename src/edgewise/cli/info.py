@@ -15,6 +15,7 @@ def info() -> None:
     """Show versions, devices, and which kernels are in use and why not the others."""
     import torch  # noqa: PLC0415 - takes a second or two
 
+    from edgewise.kernels import extension  # noqa: PLC0415
     from edgewise.kernels.dispatch import BACKENDS, select  # noqa: PLC0415
 
     table = Table.grid(padding=(0, 3))
@@ -24,6 +25,8 @@ def info() -> None:
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     for device in devices:
         table.add_row("device", device if device == "cpu" else f"{device} {torch.cuda.get_device_name(device)}")
+    sets = extension.instruction_sets()
+    table.add_row("C++ extension", f"for {', '.join(sets)}; the first is in use" if sets else extension.why_missing())
     basis = edgewise.BSpline()
     for device in devices:
         probe = torch.zeros((1, 1), dtype=torch.float64, device=device)

@@ -18,7 +18,7 @@ from edgewise.basis import Basis
 from edgewise.kernels import dense, functions, operators
 from edgewise.kernels.dispatch import select
 
-__all__ = ["apply", "coefficient_gradient", "pullback"]
+__all__ = ["apply", "apply_with_base", "coefficient_gradient", "pullback"]
 
 
 def apply(
@@ -56,9 +56,29 @@ def apply(
     """
     if torch.compiler.is_compiling():
         return operators.CONTRACTIONS.apply(x, c, v, grid, basis.key, backend, order)
-    if backend is None and dense.serves(basis, x) and select(basis, order, (x, c, v)).name == "reference":
+    if backend is None and _is_dense(basis, x, c, order, v):
         return dense.apply(basis, grid, x, c, order, v)
     return functions.contractions().apply(x, c, v, grid, basis, backend, order)
+
+
+def apply_with_base(basis: Basis, grid: Tensor, x: Tensor, c: Tensor, e: Tensor, w: Tensor) -> Tensor:
+    """Sums of edge functions with a base function, whose values are given: `apply` plus e·w.
+
+    Args:
+        basis: the function family.
+        grid: places the functions, shape (I, K).
+        x: inputs, shape (B, I).
+        c: coefficients, shape (I, M, O).
+        e: values of the base function at the inputs, shape (B, I).
+        w: its weights, shape (I, O).
+
+    Returns:
+        y of shape (B, O).
+    """
+    one_pass = not torch.compiler.is_compiling() and functions.is_plain() and not _is_dense(basis, x, c, 0, None)
+    if one_pass:
+        return functions.apply_with_base(x, c, e, w, grid, basis)
+    return torch.addmm(apply(basis, grid, x, c), e, w)
 
 
 def pullback(
@@ -110,3 +130,8 @@ def coefficient_gradient(
     if torch.compiler.is_compiling():
         return operators.CONTRACTIONS.coefficient_gradient(x, g, v, grid, basis.key, backend, order)
     return functions.contractions().coefficient_gradient(x, g, v, grid, basis, backend, order)
+
+
+def _is_dense(basis: Basis, x: Tensor, c: Tensor, order: int, v: Tensor | None) -> bool:
+    """Whether the dense path is the best: no backend knows better than the reference."""
+    return dense.serves(basis, x) and select(basis, order, (x, c, v)).name == "reference"

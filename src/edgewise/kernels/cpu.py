@@ -42,7 +42,13 @@ class CpuBackend:
     def apply(self, x: Tensor, c: Tensor, v: Tensor | None, grid: Tensor, basis: Basis, order: int) -> Tensor:
         """See `edgewise.kernels.apply`."""
         y = x.new_empty((x.shape[0], c.shape[-1]))
-        _run("apply", basis, order, y.shape[1], {"grid": grid, "x": x, "c": c, "v": v}, y)
+        _run("apply", basis, order, y.shape[1], {"grid": grid, "x": x, "c": c, "v": v, "e": None, "w": None}, y)
+        return y
+
+    def apply_with_base(self, x: Tensor, c: Tensor, e: Tensor, w: Tensor, grid: Tensor, basis: Basis) -> Tensor:
+        """See `edgewise.kernels.apply_with_base`."""
+        y = x.new_empty((x.shape[0], c.shape[-1]))
+        _run("apply", basis, 0, y.shape[1], {"grid": grid, "x": x, "c": c, "v": None, "e": e, "w": w}, y)
         return y
 
     def pullback(self, x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: Basis, order: int) -> Tensor:
@@ -84,6 +90,8 @@ def _run(
         "c": (inputs, basis.size, outputs),
         "g": (batch, outputs),
         "v": (batch, inputs),
+        "e": (batch, inputs),
+        "w": (inputs, outputs),
     }
     arrays, addresses = [], []
     for name, tensor in given.items():

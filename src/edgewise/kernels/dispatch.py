@@ -35,6 +35,10 @@ class Backend(Protocol):
         """See `edgewise.kernels.apply`."""
         ...
 
+    def apply_with_base(self, x: Tensor, c: Tensor, e: Tensor, w: Tensor, grid: Tensor, basis: Basis) -> Tensor:
+        """See `edgewise.kernels.apply_with_base`."""
+        ...
+
     def pullback(self, x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: Basis, order: int) -> Tensor:
         """See `edgewise.kernels.pullback`."""
         ...

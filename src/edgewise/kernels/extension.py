@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import torch
 
+module: Any = None
+_ERROR = ""
 try:
-    from edgewise.kernels import _cpu as module
+    module = importlib.import_module("edgewise.kernels._cpu")
 except ImportError as error:  # without a compiler the installation is complete, only slower
-    module, _ERROR = None, str(error)
+    _ERROR = str(error)
 
 TYPES = (torch.float32, torch.float64)
 

@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.forward_ad import _set_fwd_grad_enabled, unpack_dual
 
+from edgewise.basis import Basis
 from edgewise.kernels import rules
 from edgewise.kernels.dispatch import select
 
 
-def _computed(operation: str) -> Callable[..., Tensor]:
+def _computed(operation: str) -> Callable[..., Any]:
     """One contraction on the backend that serves the call, without any derivative."""
 
-    def compute(*inputs: Any) -> Tensor:
+    def compute(*inputs: Any) -> Any:
         *given, basis, backend, order = inputs
         return getattr(select(basis, order, given[:-1], backend), operation)(*given, basis, order)
 
@@ -70,6 +72,34 @@ _CoefficientGradient = _function("coefficient_gradient", rules.coefficient_gradi
 
 CONTRACTIONS = rules.Contractions.of(_Apply.apply, _Pullback.apply, _CoefficientGradient.apply)
 _COMPUTED = rules.Contractions(*map(_computed, ("apply", "pullback", "coefficient_gradient", "gradients")))
+
+
+class _ApplyWithBase(torch.autograd.Function):
+    """`apply` and the base branch in one pass over the samples; only for plain reverse mode, of any order."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, c: Tensor, e: Tensor, w: Tensor, grid: Tensor, basis: Basis) -> Tensor:
+        ctx.save_for_backward(x, c, e, w, grid)
+        ctx.basis = basis
+        return select(basis, 0, (x, c, e, w)).apply_with_base(x, c, e, w, grid, basis)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        x, c, e, w, grid = ctx.saved_tensors
+        (grad,), need = grads, ctx.needs_input_grad
+        inputs = (x, c, None, grid, ctx.basis, None, 0)
+        along_x, along_c, *_ = rules.apply_gradients(contractions(), inputs, [need[0], need[1], False], grad)
+        along_e = grad @ w.T if need[2] else None
+        along_w = e.T @ grad if need[3] else None
+        return along_x, along_c, along_e, along_w, None, None
+
+
+apply_with_base = _ApplyWithBase.apply
+
+
+def is_plain() -> bool:
+    """Whether neither a transform of `torch.func` nor forward mode is at work."""
+    return not torch._C._are_functorch_transforms_active() and forward_ad._current_level < 0
 
 
 def contractions() -> rules.Contractions:

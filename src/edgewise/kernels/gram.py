@@ -65,17 +65,19 @@ def add_half_gram(segments: Sequence[Segment], half: Tensor) -> None:
     Raises:
         ShapeError: a segment does not fit the others, or leaves the columns.
     """
+    assert extension.module is not None, "ask why_not first"
     samples, columns, dtype = len(segments[0].values), len(half), half.dtype
     table, held = [], []
-    for segment in segments:
-        width = segment.values.shape[1]
-        fits = segment.values.shape[0] == segment.adjoint.shape[0] == segment.first.shape[0] == samples
-        types = (segment.values.dtype, segment.adjoint.dtype, segment.first.dtype) == (dtype, dtype, torch.int32)
-        if not (fits and types and 0 <= segment.column <= columns - width):
-            raise ShapeError(
-                f"a segment of {width} columns at {segment.column} does not fit {columns} columns of {dtype}"
-            )
+    for number, segment in enumerate(segments):
         arrays = (segment.values.contiguous(), segment.adjoint.contiguous(), segment.first.contiguous())
+        if any(len(array) != samples for array in arrays) or [a.dtype for a in arrays] != [dtype, dtype, torch.int32]:
+            raise ShapeError(
+                f"segment {number} must have {samples} samples of {dtype} and int32, got "
+                + ", ".join(f"{tuple(array.shape)} of {array.dtype}" for array in arrays)
+            )
         held.append(arrays)  # they must live as long as their addresses are used
-        table.append((*(array.data_ptr() for array in arrays), width, segment.column))
-    extension.module.gram(table, dtype == torch.float64, samples, columns, torch.get_num_threads(), half.data_ptr())
+        table.append((*(array.data_ptr() for array in arrays), segment.values.shape[1], segment.column))
+    try:
+        extension.module.gram(table, dtype == torch.float64, samples, columns, torch.get_num_threads(), half.data_ptr())
+    except IndexError as error:
+        raise ShapeError(f"{error}; there are {columns}") from error

@@ -30,6 +30,10 @@ class ReferenceBackend:
         values = _weighted(basis.values(x, grid, order), v)
         return _join(values.mT, -1) @ _join(c.transpose(-3, -2), -2)
 
+    def apply_with_base(self, x: Tensor, c: Tensor, e: Tensor, w: Tensor, grid: Tensor, basis: Basis) -> Tensor:
+        """y[b,o] = Σ_i (Σ_m c[i,m,o] B_m(x[b,i]) + e[b,i] w[i,o])."""
+        return torch.addmm(self.apply(x, c, None, grid, basis, 0), e, w)
+
     def pullback(self, x: Tensor, c: Tensor, g: Tensor, grid: Tensor, basis: Basis, order: int) -> Tensor:
         """u[b,i] = Σ_o g[b,o] Σ_m c[i,m,o] B_m⁽ⁿ⁾(x[b,i])."""
         values = basis.values(x, grid, order).mT

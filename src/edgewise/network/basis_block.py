@@ -85,10 +85,10 @@ class BasisBlock(Block):
 
     def forward(self, x: Tensor) -> Tensor:
         """Sums over the inputs: x of shape (B, I) to (B, S)."""
-        y = kernels.apply(self.basis, self.grid, x, self.effective_coefficients)
         if self.base_weight is None or self._base_function is None:
-            return y
-        return y + self._base_function(x) @ self._effective(self.base_weight)
+            return kernels.apply(self.basis, self.grid, x, self.effective_coefficients)
+        base, weight = self._base_function(x), self._effective(self.base_weight)
+        return kernels.apply_with_base(self.basis, self.grid, x, self.effective_coefficients, base, weight)
 
     def edges(self, x: Tensor, order: int = 0) -> Tensor:
         """See `Block.edges`."""
