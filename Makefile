@@ -9,10 +9,10 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sanitize lint format bench clean
+.PHONY: help setup demo test sanitize lint format bench bench-kernels clean
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## Create .venv and install Edgewise into it, with what its development needs
 
@@ -34,19 +34,24 @@ sanitize: setup  ## The kernels' tests under the address and undefined-behaviour
 	$(ONE_THREAD) PYTHONPATH=csrc EDGEWISE_SANITIZED=$$(ls $(CURDIR)/build/sanitized/_cpu*.so) \
 		LD_PRELOAD="$$($${CXX:-g++} -print-file-name=libasan.so) $$($${CXX:-g++} -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-		$(BIN)/python -m pytest -p sanitized_extension -q tests/test_kernels_cpu.py tests/test_kernels_gram.py
+		$(BIN)/python -m pytest -n $(WORKERS) -p sanitized_extension -q tests/test_kernels_cpu.py tests/test_kernels_gram.py
 
 lint: setup  ## Style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror csrc/*.hpp csrc/*.cpp
 	$(BIN)/basedpyright
 
 format: setup  ## Put the code into the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/clang-format -i csrc/*.hpp csrc/*.cpp
 
-bench: setup  ## The speed figures
+bench: setup  ## The speed of small networks, with the bounds that are promised
 	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+bench-kernels: setup  ## KAN layers against MLPs, products, pykan and jaxKAN: the table in benchmarks/results
+	$(BIN)/python benchmarks/kernels.py
 
 clean:  ## Remove caches and build products (the environment stays)
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks .coverage .coverage.* htmlcov

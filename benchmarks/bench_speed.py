@@ -69,7 +69,7 @@ def test_forward_and_backward_against_an_mlp(benchmark, data):
     ratio = _median_seconds(kan) / _median_seconds(reference)
     benchmark.extra_info["ratio to an MLP [2, 32, 1]"] = round(ratio, 2)
     benchmark.pedantic(kan, rounds=100, warmup_rounds=10)
-    assert ratio <= 5
+    assert ratio <= 2
 
 
 def _seconds_to_import(statement: str) -> float:

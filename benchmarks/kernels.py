@@ -5,12 +5,14 @@
     python benchmarks/kernels.py --other package:Layer    and any class of (in_features, out_features, grid)
 
 In each case the contenders take turns, and the medians are compared, so that a disturbance of the machine falls on all
-of them. Forward is without gradients; forward + backward includes the gradient of the input, on all sides.
+of them. Each layer has a process of its own, because what one has allocated decides how dear the next one's memory is.
+Forward is without gradients; forward + backward includes the gradient of the input, on all sides.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import importlib
 import json
@@ -82,6 +84,17 @@ class DenseSplines(nn.Module):
         )
 
 
+def in_a_process_of_its_own(
+    layer: tuple[int, int, int, int], options: argparse.Namespace
+) -> tuple[list[Row], float, float]:
+    """What `layer_rows` returns."""
+    program = [sys.executable, __file__, "--threads", str(options.threads), "--layer", str(LAYERS.index(layer))]
+    program += [] if options.other is None else ["--other", options.other]
+    done = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=True)
+    rows, going, both = json.loads(done.stdout.splitlines()[-1])
+    return [Row(**row) for row in rows], going, both
+
+
 def mlp_layer(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.SiLU())
 
@@ -146,9 +159,10 @@ def layer_rows(batch: int, inputs: int, outputs: int, grid: int, other: str | No
         "width": forward_and_backward(same_width, x),
         **{name: forward_and_backward(model, x) for name, model in others.items()},
     }
-    if grid <= 20:
-        both["dense"] = forward_and_backward(DenseSplines(inputs, outputs, grid), x)
     f, b = medians(going), medians(both)
+    # Last and apart: it takes so much memory that all that follows would find plenty.
+    dense = {"dense": forward_and_backward(DenseSplines(inputs, outputs, grid), x), "full": both["full"]}
+    d = medians(dense) if grid <= 20 else None
     is_narrow, small = inputs == outputs == 64, grid == 5
     bound = {(64, 5): 0.7, (64, 20): 0.3, (64, 100): 0.06, (256, 5): 1.0, (784, 5): 1.0}[inputs, grid]
     rows = [
@@ -168,9 +182,9 @@ def layer_rows(batch: int, inputs: int, outputs: int, grid: int, other: str | No
         Row(case, "forward + backward with base / MLP layer of as many parameters", b["full"] / b["count"], bound),
         Row(case, "forward + backward with base / MLP layer of the same width", b["full"] / b["width"]),
     ]
-    if "dense" in b:
+    if d is not None:
         least = 10 if is_narrow and small else None
-        rows.append(Row(case, "dense Cox–de Boor / forward + backward with base", b["dense"] / b["full"], least, True))
+        rows.append(Row(case, "dense Cox–de Boor / forward + backward with base", d["dense"] / d["full"], least, True))
     for name in others:
         rows.append(Row(case, f"{name} / forward", f[name] / f["spline"]))
         rows.append(Row(case, f"{name} / forward + backward with base", b[name] / b["full"]))
@@ -291,6 +305,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--other", help="module:class of another layer, made with (in_features, out_features, grid)")
     parser.add_argument("--no-rivals", action="store_true")
+    parser.add_argument("--layer", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--peak", choices=["kan", "mlp"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -298,9 +313,13 @@ def main() -> None:
     if options.peak:
         print_peak(options.peak)
         return
+    if options.layer is not None:
+        found, *milliseconds = layer_rows(*LAYERS[options.layer], options.other)
+        print(json.dumps([[dataclasses.asdict(row) for row in found], *milliseconds]))
+        return
     rows, kan_ms, going = [], {}, {}
     for layer in LAYERS:
-        found, going[layer], milliseconds = layer_rows(*layer, options.other)
+        found, going[layer], milliseconds = in_a_process_of_its_own(layer, options)
         if layer == LAYERS[2]:
             found.append(Row(found[0].case, "forward / forward at grid 5", going[layer] / going[LAYERS[0]], 1.6))
         kan_ms[found[0].case] = milliseconds

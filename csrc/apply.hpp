@@ -26,8 +26,8 @@ struct BlockBasis {
 };
 
 template <typename T, int D, int V, int S, bool Partial, bool Extra>
-void apply_tile(const BlockBasis<T>& basis, Index inputs, Index samples, const T* c, const T* w, Index outputs, int tail,
-                T* y, bool first) {
+void apply_tile(const BlockBasis<T>& basis, Index inputs, Index samples, const T* c, const T* w, Index outputs,
+                int tail, T* y, bool first) {
   using Tile = Row<T, V, Partial>;
   for (Index s = 0; s + S <= samples; s += S) {
     Tile sums[S];
@@ -46,17 +46,8 @@ void apply_tile(const BlockBasis<T>& basis, Index inputs, Index samples, const T
   if (S > 1 && samples % S != 0) {
     const Index done = samples / S * S;
     const BlockBasis<T> rest{basis.values + done, basis.rows + done, basis.extra + done, basis.stride};
-    apply_tile<T, D, V, 1, Partial, Extra>(rest, inputs, samples - done, c, w, outputs, tail, y + done * outputs, first);
-  }
-}
-
-template <typename T, int D, bool Extra, int V>
-void apply_last_tile(int vectors, const BlockBasis<T>& basis, Index inputs, Index samples, const T* c, const T* w,
-                     Index outputs, int tail, T* y, bool first) {
-  if (vectors == V) {
-    apply_tile<T, D, V, kWidest / V, true, Extra>(basis, inputs, samples, c, w, outputs, tail, y, first);
-  } else if constexpr (V > 1) {
-    apply_last_tile<T, D, Extra, V - 1>(vectors, basis, inputs, samples, c, w, outputs, tail, y, first);
+    apply_tile<T, D, V, 1, Partial, Extra>(rest, inputs, samples - done, c, w, outputs, tail, y + done * outputs,
+                                           first);
   }
 }
 
@@ -68,10 +59,9 @@ void apply_all_outputs(const BlockBasis<T>& basis, Index inputs, Index samples, 
   for (; o + tile <= outputs; o += tile) {
     apply_tile<T, D, kWidest, 1, false, Extra>(basis, inputs, samples, c + o, w + o, outputs, 0, y + o, first);
   }
-  if (o < outputs) {
-    const int vectors = static_cast<int>(parts(outputs - o, kLanes<T>));
-    const int tail = static_cast<int>(outputs - o - (vectors - 1) * kLanes<T>);
-    apply_last_tile<T, D, Extra, kWidest>(vectors, basis, inputs, samples, c + o, w + o, outputs, tail, y + o, first);
+  for (; o < outputs; o += kLanes<T>) {
+    const int lanes = static_cast<int>(least(kLanes<T>, outputs - o));
+    apply_tile<T, D, 1, kWidest, true, Extra>(basis, inputs, samples, c + o, w + o, outputs, lanes, y + o, first);
   }
 }
 

@@ -1,12 +1,12 @@
 // The two contractions that go backward, in one pass over the samples:
 //
-//     u[b,i]   = Σ_o g[b,o] φ_io⁽ⁿ⁾(x[b,i])               (pull)
-//     dc[i,m,o] = Σ_b v[b,i] g[b,o] B_m⁽ⁿ⁾(x[b,i])          (gather)
+//     u[b,i]    = Σ_o g[b,o] φ_io⁽ⁿ⁾(x[b,i])           (pull)
+//     dc[i,m,o] = Σ_b v[b,i] g[b,o] B_m⁽ⁿ⁾(x[b,i])     (gather)
 //
 // The samples are sorted by cell, input by input. Within a cell the D + 1 rows of coefficient gradients stay in
 // registers and those of coefficients in the first cache, while each sample's row of g is read once for both results.
-// An input belongs to one thread, or, where inputs are few, a fixed range of samples does and the ranges are added up in
-// order: so no result depends on the number of threads.
+// An input belongs to one thread, or, where inputs are few, a fixed range of its samples does, and the ranges are added
+// up in order: so no result depends on the number of threads.
 #pragma once
 
 #include "spline.hpp"
@@ -25,7 +25,7 @@ struct Backward {
 // The samples of one cell in their sorted order.
 template <typename T>
 struct Run {
-  const int* samples;  // numbers within the block
+  const int* samples;      // their numbers within the block
   const T *pull, *gather;  // basis values: [r·stride + position]
   T* pulled;               // u
   Index count, stride;
@@ -62,15 +62,6 @@ void run_tile(const Run<T>& run, const T* g, Index outputs, int tail, const T* c
   }
 }
 
-template <typename T, int D, bool Pull, bool Gather, int V>
-void last_run_tile(int vectors, const Run<T>& run, const T* g, Index outputs, int tail, const T* c, T* dc) {
-  if (vectors == V) {
-    run_tile<T, D, V, true, Pull, Gather>(run, g, outputs, tail, c, dc);
-  } else if constexpr (V > 1) {
-    last_run_tile<T, D, Pull, Gather, V - 1>(vectors, run, g, outputs, tail, c, dc);
-  }
-}
-
 // One pass over all samples of the inputs of a share.
 template <typename T, int D, bool Pull, bool Gather>
 class BackwardPass {
@@ -81,7 +72,6 @@ class BackwardPass {
   static constexpr Index kBlockBytes = 1 << 18;  // of g, which then stays in the second cache
   static constexpr Index kFewSamples = 256, kManySamples = 4096;
   static constexpr Index kFewInputs = 16;
-  static constexpr Index kStreams = 4;
   static constexpr Index kGroup = 16;  // inputs whose columns are copied together, to use whole cache lines
 
   static bool run(const Call& call, const Backward<T>& wanted) {
@@ -89,8 +79,7 @@ class BackwardPass {
     const Index block = block_size(call), ranges = range_count(call, block);
     const int threads = threads_for(call, call.inputs * ranges);
     const Index own = scratch_bytes(call, block);
-    Arena arena(2 * Splines<T, D>::bytes(call) + threads * own + 
-                (Gather ? Scratch::bytes<T>((ranges - 1) * all) : 0));
+    Arena arena(2 * Splines<T, D>::bytes(call) + threads * own + (Gather ? Scratch::bytes<T>((ranges - 1) * all) : 0));
     if (arena.failed()) return false;
     const Splines<T, D> pull(call, wanted.points, wanted.pull_order, arena);
     const Splines<T, D> gather(call, wanted.points, wanted.gather_order, arena);
@@ -125,21 +114,31 @@ class BackwardPass {
  private:
   BackwardPass(const Call& call, const Backward<T>& wanted, const Splines<T, D>& pull, const Splines<T, D>& gather,
                Index block, Scratch scratch)
-      : call_(call), wanted_(wanted), pull_(pull), gather_(gather), block_(block), stride_(stride_of(block)),
-        columns_(scratch.take<T>(kGroup * stride_)), u_(scratch.take<T>(block)), beyond_(scratch.take<T>(block)),
-        sorted_u_(scratch.take<T>(block)), sorted_beyond_(scratch.take<T>(block)), sorted_v_(scratch.take<T>(block)),
+      : call_(call),
+        wanted_(wanted),
+        pull_(pull),
+        gather_(gather),
+        block_(block),
+        stride_(stride_of(block)),
+        columns_(scratch.take<T>(kGroup * stride_)),
+        u_(scratch.take<T>(block)),
+        beyond_(scratch.take<T>(block)),
+        sorted_u_(scratch.take<T>(block)),
+        sorted_beyond_(scratch.take<T>(block)),
+        sorted_v_(scratch.take<T>(block)),
         pulled_(scratch.take<T>(block)),
         pull_values_(scratch.take<T>((D + 1) * block)),
-        gather_values_(scratch.take<T>((D + 1) * block)), cells_(scratch.take<int>(block)),
-        samples_(scratch.take<int>(block)), starts_(scratch.take<int>(call.grid + 1)),
-        streams_(scratch.take<int>(kStreams * call.grid)) {}
+        gather_values_(scratch.take<T>((D + 1) * block)),
+        cells_(scratch.take<int>(block)),
+        samples_(scratch.take<int>(block)),
+        starts_(scratch.take<int>(call.grid + 1)) {}
 
   // Columns lie a little apart, or they would compete for the same lines of the cache.
   static Index stride_of(Index block) { return block + kLanes<T>; }
 
   static Index scratch_bytes(const Call& call, Index block) {
-    return Scratch::bytes<T>(kGroup * stride_of(block)) + 6 * Scratch::bytes<T>(block) + 2 * Scratch::bytes<T>((D + 1) * block) + 2 * Scratch::bytes<int>(block) +
-           Scratch::bytes<int>(call.grid + 1) + Scratch::bytes<int>(kStreams * call.grid);
+    return Scratch::bytes<T>(kGroup * stride_of(block)) + 6 * Scratch::bytes<T>(block) +
+           2 * Scratch::bytes<T>((D + 1) * block) + 2 * Scratch::bytes<int>(block) + Scratch::bytes<int>(call.grid + 1);
   }
 
   static Index block_size(const Call& call) {
@@ -182,8 +181,8 @@ class BackwardPass {
     for (Index cell = 0; cell < call_.grid; ++cell) {
       const Index first = starts_[cell], size = starts_[cell + 1] - first;
       if (size == 0) continue;
-      const Run<T> run{samples_ + first, pull_values_ + first, gather_values_ + first, pulled_ + first, size, block_,
-                       wanted_.pull_order};
+      const Run<T> run{samples_ + first, pull_values_ + first, gather_values_ + first, pulled_ + first, size,
+                       block_,           wanted_.pull_order};
       all_outputs(run, g, at(c, cell * call_.outputs), at(dc, cell * call_.outputs));
     }
     if constexpr (Pull) {
@@ -191,33 +190,20 @@ class BackwardPass {
     }
   }
 
-  // Counting sort by cell; starts_[cell] is then the position of the cell's first sample. The samples are counted in a
-  // few streams at once: a single one would wait at every step for the count that it has just changed.
+  // Counting sort by cell; starts_[cell] is then the position of the cell's first sample.
   void sort(Index count) {
-    const Index grid = call_.grid, length = count / kStreams;
-    std::memset(streams_, 0, kStreams * grid * sizeof(int));
-    for (Index k = 0; k < length; ++k) {
-      for (Index s = 0; s < kStreams; ++s) ++streams_[s * grid + cells_[s * length + k]];
-    }
-    int* last_stream = streams_ + (kStreams - 1) * grid;
-    for (Index k = kStreams * length; k < count; ++k) ++last_stream[cells_[k]];
+    const Index grid = call_.grid;
+    std::memset(starts_, 0, (grid + 1) * sizeof(int));
+    for (Index k = 0; k < count; ++k) ++starts_[cells_[k]];
     int total = 0;
-    for (Index cell = 0; cell < grid; ++cell) {
+    for (Index cell = 0; cell <= grid; ++cell) {
+      const int size = starts_[cell];
       starts_[cell] = total;
-      for (Index s = 0; s < kStreams; ++s) {
-        const int size = streams_[s * grid + cell];
-        streams_[s * grid + cell] = total;
-        total += size;
-      }
+      total += size;
     }
-    starts_[grid] = total;
-    for (Index k = 0; k < length; ++k) {
-      for (Index s = 0; s < kStreams; ++s) {
-        const Index sample = s * length + k;
-        samples_[streams_[s * grid + cells_[sample]]++] = static_cast<int>(sample);
-      }
-    }
-    for (Index k = kStreams * length; k < count; ++k) samples_[last_stream[cells_[k]]++] = static_cast<int>(k);
+    for (Index k = 0; k < count; ++k) samples_[starts_[cells_[k]]++] = static_cast<int>(k);
+    for (Index cell = grid; cell > 0; --cell) starts_[cell] = starts_[cell - 1];
+    starts_[0] = 0;
   }
 
   void evaluate(const Splines<T, D>& splines, bool needed, Index i, Index count, const T* weights, T* values) const {
@@ -240,10 +226,9 @@ class BackwardPass {
     for (; o + tile <= outputs; o += tile) {
       run_tile<T, D, kWidth, false, Pull, Gather>(run, g + o, outputs, 0, at(c, o), at(dc, o));
     }
-    if (o < outputs) {
-      const int vectors = static_cast<int>(parts(outputs - o, kLanes<T>));
-      const int tail = static_cast<int>(outputs - o - (vectors - 1) * kLanes<T>);
-      last_run_tile<T, D, Pull, Gather, kWidth>(vectors, run, g + o, outputs, tail, at(c, o), at(dc, o));
+    for (; o < outputs; o += kLanes<T>) {
+      const int lanes = static_cast<int>(least(kLanes<T>, outputs - o));
+      run_tile<T, D, 1, true, Pull, Gather>(run, g + o, outputs, lanes, at(c, o), at(dc, o));
     }
   }
 
@@ -258,7 +243,7 @@ class BackwardPass {
   const Splines<T, D>&pull_, &gather_;
   const Index block_, stride_;
   T *columns_, *u_, *beyond_, *sorted_u_, *sorted_beyond_, *sorted_v_, *pulled_, *pull_values_, *gather_values_;
-  int *cells_, *samples_, *starts_, *streams_;
+  int *cells_, *samples_, *starts_;
 };
 
 template <typename T, int D>

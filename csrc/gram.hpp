@@ -34,9 +34,9 @@ inline void add_scaled(T* to, T factor, const T* from) {
 template <typename T, int Width>
 void meet(const Segment<T>& a, const Segment<T>& b, T share, Index begin, Index end, Index columns, T* __restrict h) {
   const Index rows = Width > 0 ? Width : a.width, across = Width > 0 ? Width : b.width;
-  const T *__restrict left = a.values, *__restrict right = b.values;
-  const T *__restrict left_adjoint = a.adjoint, *__restrict right_adjoint = b.adjoint;
-  const int *__restrict row = a.first, *__restrict column = b.first;
+  const T* __restrict left = a.values, * __restrict right = b.values;
+  const T* __restrict left_adjoint = a.adjoint, * __restrict right_adjoint = b.adjoint;
+  const int* __restrict row = a.first, * __restrict column = b.first;
   T* const corner = h + a.column * columns + b.column;
   for (Index n = begin; n < end; ++n) {
     const T weight = share * left_adjoint[n] * right_adjoint[n];

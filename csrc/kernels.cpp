@@ -10,11 +10,9 @@ namespace {
 template <typename T, int D>
 constexpr Contractions<T> contractions = {apply<T, D>, pullback<T, D>, coefficient_gradient<T, D>, gradients<T, D>};
 
-#define EDGEWISE_DEGREES(T)                                                                                        \
-  {                                                                                                                \
-    contractions<T, 1>, contractions<T, 2>, contractions<T, 3>, contractions<T, 4>, contractions<T, 5>,            \
-        contractions<T, 6>, contractions<T, 7>, contractions<T, 8>, contractions<T, 9>                             \
-  }
+#define EDGEWISE_DEGREES(T)                                                                            \
+  {contractions<T, 1>, contractions<T, 2>, contractions<T, 3>, contractions<T, 4>, contractions<T, 5>, \
+   contractions<T, 6>, contractions<T, 7>, contractions<T, 8>, contractions<T, 9>}
 
 constexpr Kernels kernels = {EDGEWISE_INSTRUCTIONS, EDGEWISE_DEGREES(float), EDGEWISE_DEGREES(double), gram<float>,
                              gram<double>};

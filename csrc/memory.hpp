@@ -41,7 +41,8 @@ class Scratch {
 // The one allocation of a call.
 class Arena : public Scratch {
  public:
-  explicit Arena(Index bytes) : Scratch(static_cast<char*>(std::aligned_alloc(kLine, most(bytes, kLine)))), memory_(next_) {}
+  explicit Arena(Index bytes)
+      : Scratch(static_cast<char*>(std::aligned_alloc(kLine, most(bytes, kLine)))), memory_(next_) {}
   ~Arena() { std::free(memory_); }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;

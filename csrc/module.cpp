@@ -77,7 +77,8 @@ void dispatch(const Sizes& sizes, bool is_double, Addresses... addresses) {
   bool done;
   {
     nb::gil_scoped_release release;
-    done = is_double ? run(Double, kernels.doubles, call, addresses...) : run(Single, kernels.singles, call, addresses...);
+    done =
+        is_double ? run(Double, kernels.doubles, call, addresses...) : run(Single, kernels.singles, call, addresses...);
   }
   if (!done) throw std::bad_alloc();
 }

@@ -103,20 +103,28 @@ inline void store_first(T* to, Vector<T> values, int count) {
 }
 #endif
 
-// The sum of all lanes.
-#if defined(__AVX512F__)
-inline float sum(Vector<float> values) { return _mm512_reduce_add_ps(values); }
-inline double sum(Vector<double> values) { return _mm512_reduce_add_pd(values); }
-#elif defined(__AVX2__)
-inline float sum(Vector<float> values) {
+// The sum of all lanes, halving until one is left.
+#if defined(__AVX512F__) || defined(__AVX2__)
+inline float sum_of_8(__m256 values) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
   four = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
-inline double sum(Vector<double> values) {
+inline double sum_of_4(__m256d values) {
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(values), _mm256_extractf128_pd(values, 1));
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
+#endif
+#if defined(__AVX512F__)
+inline float sum(Vector<float> values) {
+  return sum_of_8(_mm256_add_ps(_mm512_castps512_ps256(values), _mm512_extractf32x8_ps(values, 1)));
+}
+inline double sum(Vector<double> values) {
+  return sum_of_4(_mm256_add_pd(_mm512_castpd512_pd256(values), _mm512_extractf64x4_pd(values, 1)));
+}
+#elif defined(__AVX2__)
+inline float sum(Vector<float> values) { return sum_of_8(values); }
+inline double sum(Vector<double> values) { return sum_of_4(values); }
 #else
 template <typename V>
 inline auto sum(V values) {
@@ -134,8 +142,7 @@ struct Row {
   static Row load(const T* from, int tail) {
     Row row;
     for (int v = 0; v < V; ++v) {
-      row.part[v] = Partial && v == V - 1 ? load_first(from + v * kLanes<T>, tail)
-                                          : load_full(from + v * kLanes<T>);
+      row.part[v] = Partial && v == V - 1 ? load_first(from + v * kLanes<T>, tail) : load_full(from + v * kLanes<T>);
     }
     return row;
   }

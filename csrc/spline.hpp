@@ -65,7 +65,10 @@ class Splines {
   }
 
   Splines(const Call& call, const T* points, int order, Scratch& scratch)
-      : order_(order), grid_(call.grid), uniform_(call.uniform), points_(points),
+      : order_(order),
+        grid_(call.grid),
+        uniform_(call.uniform),
+        points_(points),
         pieces_(scratch.take<Piece<T, D>>(call.uniform ? 1 : call.inputs * call.grid)) {
     if (uniform_) {
       double knots[2 * D + 2];
