@@ -36,6 +36,14 @@ from edgewise.training import gauss_newton
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "kernels.md"
+README = HERE.parent / "README.md"
+START, END = "<!-- kernels -->", "<!-- /kernels -->"
+SHOWN = {  # in the README: figures of the table, and what they are called there
+    "forward + backward with base / MLP layer of as many parameters": "time / that of the MLP layer",
+    "dense Cox–de Boor / forward + backward with base": "faster than a dense basis",
+    "pykan / forward + backward": "faster than pykan",
+    "jaxkan / forward + backward": "faster than jaxKAN",
+}
 RIVALS = {
     "pykan": ["torch==2.13.0", "pykan", "scikit-learn", "matplotlib", "pandas", "tqdm", "pyyaml"],
     "jaxkan": ["jaxkan"],
@@ -294,6 +302,20 @@ def _environment(name: str, packages: list[str]) -> Path:
     return python
 
 
+def readme_table(rows: list[Row]) -> str:
+    """A line for each layer."""
+    cases = [f"batch {batch}, {inputs}→{outputs}, grid {grid}" for batch, inputs, outputs, grid in LAYERS]
+    ratios = {(row.case, row.figure): row.ratio for row in rows}
+    lines = ["| | " + " | ".join(SHOWN.values()) + " |", "|---" * (len(SHOWN) + 1) + "|"]
+    for case in cases:
+        cells = []
+        for figure in SHOWN:
+            ratio = ratios.get((case, figure))
+            cells.append("" if ratio is None else f"{ratio:.2f}" if "MLP" in figure else f"{ratio:.0f} ×")
+        lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -343,6 +365,10 @@ def main() -> None:
         "with its base function. Forward + backward, absolute: " + absolute + ".\n\n"
         "| case | figure | ratio | must be | met |\n|---|---|---|---|---|\n" + "\n".join(map(str, rows)) + "\n"
     )
+    if not options.no_rivals:
+        before, _, rest = README.read_text().partition(START)
+        after = rest.partition(END)[2]
+        README.write_text(f"{before}{START}\n{readme_table(rows)}\n{END}{after}")
 
 
 if __name__ == "__main__":
