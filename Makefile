@@ -16,7 +16,7 @@ help:  ## List the commands
 
 setup: $(STAMP)  ## Create .venv and install Edgewise into it, with what its development needs
 
-$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.hpp csrc/*.cpp)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
 	touch $@
@@ -48,11 +48,11 @@ format: setup  ## Put the code into the project's format
 	$(BIN)/clang-format -i csrc/*.hpp csrc/*.cpp
 
 bench: setup  ## The speed of small networks, with the bounds that are promised
-	$(BIN)/python -m pytest benchmarks --benchmark-only
+	$(BIN)/python -m pytest benchmarks/bench_speed.py --benchmark-only
 
 bench-kernels: setup  ## KAN layers against MLPs, products, pykan and jaxKAN: the table in benchmarks/results
 	$(BIN)/python benchmarks/kernels.py
 
 clean:  ## Remove caches and build products (the environment stays)
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks .coverage .coverage.* htmlcov
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests csrc -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -147,6 +147,8 @@ class KANLayer(nn.Module):
         """
         if x.shape[-1:] != (self.in_features,):
             raise ShapeError(f"the layer takes inputs of shape (..., {self.in_features}), got {tuple(x.shape)}")
+        if x.dim() == 2:
+            return merge(self.sums(x), self.nodes)
         flat = x.reshape(-1, self.in_features)
         return merge(self.sums(flat), self.nodes).reshape(*x.shape[:-1], self.out_features)
 
