@@ -17,7 +17,6 @@ struct Call {
   int threads;
 
   Index functions() const { return grid + degree; }
-  Index points() const { return uniform ? 2 : grid + 1; }
 };
 
 // Shapes: points (inputs, points), x and v (batch, inputs), c and dc (inputs, functions, outputs), y and g
@@ -55,7 +54,7 @@ struct Kernels {
   Gram<double> gram_double;
 };
 
-// The same source, compiled once for each instruction set; `nullptr` where a build leaves one out.
+// The same source, compiled once for each instruction set; only on x86 are there others than the baseline.
 const Kernels* baseline_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();

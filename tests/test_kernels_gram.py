@@ -14,7 +14,9 @@ from edgewise.training.gauss_newton import accumulate, get_parameters
 
 F32, F64 = torch.float32, torch.float64
 
-pytestmark = pytest.mark.skipif(extension.module is None, reason="the extension is not installed")
+pytestmark = pytest.mark.skipif(
+    extension.module is None, reason="installed without a compiler: there is no extension to test"
+)
 
 
 @st.composite

@@ -1,5 +1,7 @@
 """The three contractions, compared with explicit sums over SciPy's splines and closed forms."""
 
+import shutil
+
 import numpy as np
 import pytest
 import scipy.interpolate
@@ -7,7 +9,7 @@ import torch
 
 from edgewise import kernels
 from edgewise.basis import BSpline, Chebyshev, Fourier
-from edgewise.kernels import dispatch
+from edgewise.kernels import dispatch, extension
 from edgewise.kernels.reference import ReferenceBackend
 
 pytestmark = pytest.mark.usefixtures("contracted")
@@ -208,3 +210,9 @@ def test_the_reference_comes_last_and_serves_everything():
     last = dispatch.BACKENDS[-1]
     assert last.name == "reference"
     assert last.why_not(Fourier(2), 7, [torch.zeros(1, 1)]) is None
+
+
+def test_where_a_compiler_is_at_hand_the_extension_is_installed():
+    """Or else the tests of the extension would be left out without anybody noticing."""
+    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    assert compiler is None or extension.module is not None, extension.why_missing()
