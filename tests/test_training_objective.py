@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgewise.errors import OptionError
-from edgewise.training import CrossEntropy, MeanSquaredError, Smoothness, Sparsity
+from edgewise.training import CrossEntropy, MeanSquaredError, Poisson, Smoothness, Sparsity
 from edgewise.training import objective as objective_module
 from edgewise.training.gauss_newton import gather_gradients, get_parameters, jacobian_rows
 from edgewise.training.objective import CallableObjective, OutputObjective
@@ -18,6 +18,21 @@ def x(uniform):
     return uniform(-1, 1, ROWS, 2)
 
 
+LOSSES = pytest.mark.parametrize(
+    "loss", [MeanSquaredError(), CrossEntropy(smoothing=0.1), Poisson()], ids=["mse", "cross-entropy", "poisson"]
+)
+
+
+@pytest.fixture
+def targets(x, normal, rng):
+    """Targets for two outputs, as a loss takes them."""
+    return {
+        MeanSquaredError: normal(ROWS, 2),
+        CrossEntropy: (x[:, 0] > 0).long(),
+        Poisson: torch.poisson(x.exp(), generator=rng),
+    }
+
+
 def gradient_by_autograd(objective):
     named = dict(objective.model.named_parameters())
     found = torch.autograd.grad(objective.total(), list(named.values()), allow_unused=True)
@@ -25,10 +40,11 @@ def gradient_by_autograd(objective):
 
 
 @pytest.mark.parametrize("penalty", [None, Sparsity(l1=0.1), Smoothness(weight=0.1)], ids=["none", "sparse", "smooth"])
-@pytest.mark.parametrize("loss", [MeanSquaredError(), CrossEntropy()], ids=["mse", "cross-entropy"])
-def test_linearisations_have_the_gradient_of_autograd(loss, penalty, mixed_network, x, normal):
-    target = normal(ROWS, 2) if isinstance(loss, MeanSquaredError) else (x[:, 0] > 0).long()
-    objective = OutputObjective(mixed_network, x, target, loss, penalty)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@LOSSES
+def test_linearisations_have_the_gradient_of_autograd(loss, weighted, penalty, mixed_network, x, targets, uniform):
+    weights = uniform(0.1, 2, ROWS) if weighted else None
+    objective = OutputObjective(mixed_network, x, targets[type(loss)], loss, penalty, weights)
     near = objective.linearise()
     torch.testing.assert_close(near.gradient, gradient_by_autograd(objective))
     assert near.value == pytest.approx(objective.value(), rel=1e-14)
@@ -36,14 +52,14 @@ def test_linearisations_have_the_gradient_of_autograd(loss, penalty, mixed_netwo
     assert torch.linalg.eigvalsh(near.curvature).min() > -1e-12
 
 
-@pytest.mark.parametrize("loss", [MeanSquaredError(), CrossEntropy(smoothing=0.1)], ids=["mse", "cross-entropy"])
-def test_curvatures_are_generalised_gauss_newton_matrices(loss, mixed_network, x, normal):
-    target = normal(ROWS, 2) if isinstance(loss, MeanSquaredError) else (x[:, 0] > 0).long()
+@LOSSES
+def test_curvatures_are_generalised_gauss_newton_matrices(loss, mixed_network, x, targets, uniform):
+    target, weights = targets[type(loss)], uniform(0.1, 2, ROWS)
     output = mixed_network(x).detach()
-    hessian = torch.autograd.functional.hessian(lambda o: loss.value(o, target), output)
+    hessian = torch.autograd.functional.hessian(lambda o: (weights * loss.per_sample(o, target)).mean(), output)
     jacobian = jacobian_rows(mixed_network, x, torch.eye(2, dtype=F64).expand(ROWS, 2, 2))
     wanted = torch.einsum("onp,nomq,qmr->pr", jacobian, hessian, jacobian)
-    got = OutputObjective(mixed_network, x, target, loss, None).linearise().curvature
+    got = OutputObjective(mixed_network, x, target, loss, None, weights).linearise().curvature
     torch.testing.assert_close(got, wanted)
 
 
@@ -144,6 +160,7 @@ def test_parameters_are_those_of_the_model(mixed_network, x):
 
 def test_batches_are_some_of_the_rows(mixed_network, x):
     objective = OutputObjective(mixed_network, x, x + 1, MeanSquaredError(), Sparsity())
+    assert objective.batch(torch.tensor([1])).weights is None
     part = objective.batch(torch.tensor([2, 5, 0]))
     assert torch.equal(part.x, x[[2, 5, 0]])
     assert torch.equal(part.target, x[[2, 5, 0]] + 1)

@@ -2,7 +2,7 @@
 
 from edgewise.training.fit import Callback, fit
 from edgewise.training.history import History, Reason
-from edgewise.training.losses import CrossEntropy, Loss, MeanSquaredError, ModelLoss, find_loss
+from edgewise.training.losses import CrossEntropy, Loss, MeanSquaredError, ModelLoss, Poisson, find_loss
 from edgewise.training.penalties import Penalty, Smoothness, Sparsity, Sum
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Solver
 
@@ -17,6 +17,7 @@ __all__ = [
     "MeanSquaredError",
     "ModelLoss",
     "Penalty",
+    "Poisson",
     "Reason",
     "Smoothness",
     "Solver",

@@ -22,6 +22,7 @@ from edgewise.training.penalties import Penalty
 from edgewise.training.progress import Progress
 from edgewise.training.ranges import fit_grids_to_values
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Run, Solver, Step
+from edgewise.training.weights import sample_weights
 
 _MOST_LM_PARAMETERS = 3000
 _MOST_LM_ROWS = 200_000
@@ -69,6 +70,7 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     steps: int = 100,
     loss: str | Loss | ModelLoss = "mse",
     penalty: Penalty | None = None,
+    weights: Any = None,
     validation: float | Any = None,
     batch: int | None = None,
     patience: int | None = None,
@@ -88,9 +90,12 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
         solver: "auto", "lm", "lbfgs", "adam" or a solver object. "auto" is Levenberg–Marquardt where the network has at
             most 3000 free parameters and the loss has residual rows, Adam where a batch is given, else L-BFGS.
         steps: the most steps.
-        loss: "mse", "cross_entropy", a `Loss`, or a callable of (model, batch) that returns a 0-d objective or 1-d
-            residual rows. The batch is (X, y), or X where there are no targets.
+        loss: "mse", "cross_entropy", "poisson" (the outputs are logarithms of rates, the targets counts), a `Loss`, or
+            a callable of (model, batch) that returns a 0-d objective or 1-d residual rows. The batch is (X, y), or X
+            where there are no targets.
         penalty: added to the loss, such as `Sparsity()`.
+        weights: how much each row of the training data counts, shape (N,), 0 or more and not all zero. A row of
+            weight 2 counts like two of the same, one of weight 0 is left out; only their ratios matter.
         validation: a share of the rows to hold out, or data of its own; the best step is chosen by its loss.
         batch: rows of a minibatch, for first-order solvers.
         patience: end when the loss has not improved for this many steps; with a batch, passes over the data.
@@ -105,9 +110,9 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
         interrupted from the keyboard.
 
     Raises:
-        DataError: data are missing, or hold NaN or infinite values.
+        DataError: data are missing, or hold NaN or infinite values, or weights are negative or all zero.
         ShapeError: data do not fit the model.
-        OptionError: an option is unknown or out of range.
+        OptionError: an option is unknown or out of range, or a callable loss is given weights.
 
     Example:
         >>> import edgewise as ew
@@ -119,11 +124,13 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     """
     _check_options(steps, batch, patience, max_time)
     chosen_loss = find_loss(loss)
-    rows = training_rows(model, (data, y) if y is not None else data, chosen_loss)
+    rows = _Rows(*training_rows(model, (data, y) if y is not None else data, chosen_loss))
+    if weights is not None:
+        rows = _weighted(rows, weights, chosen_loss)
     rows, held_out = _hold_out(model, rows, validation, chosen_loss, seed)
     objective = _objective(model, rows, chosen_loss, penalty)
     run = _choose_solver(solver, objective, batch).start(objective, seed=seed)
-    model.sample = _sample(rows[0], seed)
+    model.sample = _sample(rows.x, seed)
     stopping = Stopping(target=target, patience=patience, max_time=max_time)
     scored = None if held_out is None else _objective(model, held_out, chosen_loss, None)
     training = _Training(model, objective, run, scored, stopping, list(callbacks), steps)
@@ -242,10 +249,21 @@ def _check_options(steps: int, batch: int | None, patience: int | None, max_time
         raise OptionError(f"max_time must be a positive number of seconds, got {max_time!r}")
 
 
-_Rows = tuple[Tensor, Tensor | None]
+@dataclass(frozen=True)
+class _Rows:
+    """Inputs (N, I), targets as the loss takes them, and weights (N,); None where there are none."""
+
+    x: Tensor
+    y: Tensor | None
+    weights: Tensor | None = None
+
+    def __getitem__(self, chosen: Tensor) -> _Rows:
+        """Some of the rows, by index or mask."""
+        y, weights = (None if part is None else part[chosen] for part in (self.y, self.weights))
+        return _Rows(self.x[chosen], y, weights)
 
 
-def training_rows(model: Network, data: Any, loss: Loss | ModelLoss) -> _Rows:
+def training_rows(model: Network, data: Any, loss: Loss | ModelLoss) -> tuple[Tensor, Tensor | None]:
     """Checked training inputs and targets on the model's device; None where there are no targets."""
     wants_labels = isinstance(loss, CrossEntropy)
     dataset = as_dataset(data, dtype=model.dtype, labels=wants_labels)
@@ -264,29 +282,39 @@ def training_rows(model: Network, data: Any, loss: Loss | ModelLoss) -> _Rows:
 def _hold_out(
     model: Network, rows: _Rows, validation: float | Any, loss: Loss | ModelLoss, seed: int
 ) -> tuple[_Rows, _Rows | None]:
-    """Split off validation rows, or read them from the data given for it."""
+    """Split off validation rows, which keep their weights, or read them from the data given for it."""
     if validation is None:
         return rows, None
     if not isinstance(validation, float):
-        return rows, training_rows(model, validation, loss)
-    x, y = rows
-    count = round(validation * len(x))
-    if not 0 < validation < 1 or not 0 < count < len(x):
+        return rows, _Rows(*training_rows(model, validation, loss))
+    total = len(rows.x)
+    count = round(validation * total)
+    if not 0 < validation < 1 or not 0 < count < total:
         raise OptionError(
-            f"validation is data, or a share between 0 and 1 that leaves some of {len(x)} rows on both sides; "
+            f"validation is data, or a share between 0 and 1 that leaves some of {total} rows on both sides; "
             f"got {validation}"
         )
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
-    held, kept = order[:count], order[count:]
-    return (x[kept], None if y is None else y[kept]), (x[held], None if y is None else y[held])
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).to(rows.x.device)
+    return rows[order[count:]], rows[order[:count]]
+
+
+def _weighted(rows: _Rows, weights: Any, loss: Loss | ModelLoss) -> _Rows:
+    """The rows that count, with their weights."""
+    if callable(loss):
+        raise OptionError(
+            "weights go with a named loss or a `Loss`; a callable loss multiplies its residual rows by the roots of "
+            "the weights itself"
+        )
+    checked = sample_weights(weights, rows.x)
+    return _Rows(rows.x, rows.y, checked)[checked > 0]
 
 
 def _objective(model: Network, rows: _Rows, loss: Loss | ModelLoss, penalty: Penalty | None) -> Objective:
-    x, y = rows
     if callable(loss):
-        return CallableObjective(model, x, y, loss, penalty)
-    assert y is not None
-    return OutputObjective(model, x, y, loss, penalty)
+        return CallableObjective(model, rows.x, rows.y, loss, penalty)
+    assert rows.y is not None
+    weights = None if rows.weights is None else rows.weights / rows.weights.mean()
+    return OutputObjective(model, rows.x, rows.y, loss, penalty, weights)
 
 
 def _choose_solver(solver: str | Solver, objective: Objective, batch: int | None) -> Solver:

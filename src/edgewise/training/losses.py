@@ -1,8 +1,8 @@
 """Losses of a network's outputs, with the curvature that Gauss–Newton methods need.
 
 A loss is a mean over samples. Besides its value it gives, per sample, a factor L (O, R) and rows ρ (R,) such that its
-gradient by the outputs is L·ρ and its generalised Gauss–Newton curvature L·Lᵀ. So least squares and cross-entropy look
-alike to a solver.
+gradient by the outputs is L·ρ and its generalised Gauss–Newton curvature L·Lᵀ. So least squares, cross-entropy and
+counts look alike to a solver.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from edgewise.errors import OptionError, ShapeError
+from edgewise.errors import DataError, OptionError, ShapeError
 
 _SMALLEST_PROBABILITY = 1e-12
+_SMALLEST_RATE = 1e-12
 
 
 class Loss(Protocol):
@@ -27,16 +28,20 @@ class Loss(Protocol):
         """The targets in the shape that `value` takes, or an error that says what is wrong."""
         ...
 
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of every sample, shape (N,), differentiable."""
+        ...
+
     def value(self, output: Tensor, target: Tensor) -> Tensor:
         """The mean loss, 0-d, differentiable."""
-        ...
+        return self.per_sample(output, target).mean()
 
     def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Factors (N, O, R) and rows (N, R): gradient and curvature of N times the mean loss, sample by sample."""
         ...
 
 
-class MeanSquaredError:
+class MeanSquaredError(Loss):
     """Mean over samples and outputs of the squared error."""
 
     def check(self, target: Tensor, outputs: int) -> Tensor:
@@ -52,17 +57,11 @@ class MeanSquaredError:
         Raises:
             ShapeError: the targets are class labels or have another number of columns.
         """
-        if not target.is_floating_point():
-            raise ShapeError(
-                "got class labels as targets of the mse; use loss='cross_entropy' or floating-point targets"
-            )
-        if target.dim() != 2 or target.shape[1] != outputs:
-            raise ShapeError(f"the model has {outputs} outputs, got targets of shape {tuple(target.shape)}")
-        return target
+        return _columns(target, outputs, "mse")
 
-    def value(self, output: Tensor, target: Tensor) -> Tensor:
-        """See `Loss.value`."""
-        return torch.nn.functional.mse_loss(output, target)
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.per_sample`."""
+        return (output - target).square().mean(dim=1)
 
     def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """See `Loss.rows`: L is a multiple of the identity."""
@@ -73,7 +72,7 @@ class MeanSquaredError:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropy:
+class CrossEntropy(Loss):
     """Mean over samples of the negative log-likelihood of the class, the outputs being logits.
 
     Args:
@@ -122,9 +121,9 @@ class CrossEntropy:
             )
         return labels
 
-    def value(self, output: Tensor, target: Tensor) -> Tensor:
-        """See `Loss.value`."""
-        return torch.nn.functional.cross_entropy(output, target, label_smoothing=self.smoothing)
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.per_sample`."""
+        return torch.nn.functional.cross_entropy(output, target, label_smoothing=self.smoothing, reduction="none")
 
     def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """See `Loss.rows`: L = diag(√p) − p·√pᵀ, so that L·Lᵀ = diag(p) − p·pᵀ."""
@@ -137,7 +136,63 @@ class CrossEntropy:
         return factor, (p - expected) / root
 
 
-_NAMED: dict[str, Loss] = {"mse": MeanSquaredError(), "cross_entropy": CrossEntropy()}
+class Poisson(Loss):
+    """Half the mean deviance of counts whose log-rates are the outputs.
+
+    For a count y and a rate λ = exp(output) it is λ − y − y·log(λ/y): the negative log-likelihood of a Poisson
+    distribution up to a constant, and zero where the rates are the counts. A mean over samples and outputs.
+
+    Source: McCullagh and Nelder, Generalized linear models (1989), sections 2.3 and 6.2.
+    """
+
+    def check(self, target: Tensor, outputs: int) -> Tensor:
+        """Counts of shape (N, outputs), 0 or more; they need not be whole numbers.
+
+        Args:
+            target: as given.
+            outputs: of the model.
+
+        Returns:
+            The counts.
+
+        Raises:
+            ShapeError: the targets have another number of columns.
+            DataError: a count is negative.
+        """
+        counts = _columns(target, outputs, "poisson")
+        negative = torch.nonzero(counts < 0)
+        if len(negative):
+            row, column = negative[0].tolist()
+            raise DataError(
+                f"counts are 0 or more: the target of row {row} (counted from 0), output {column} is "
+                f"{float(counts[row, column]):g}; use loss='mse' for values of both signs"
+            )
+        return counts
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.per_sample`."""
+        return (output.exp() - target - target * output + torch.xlogy(target, target)).mean(dim=1)
+
+    def rows(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Loss.rows`: L = diag(√λ), as the log link is the canonical one."""
+        rate = output.exp().clamp_min(_SMALLEST_RATE)
+        scale = math.sqrt(1 / output.shape[1])
+        root = rate.sqrt()
+        return torch.diag_embed(scale * root), scale * (rate - target) / root
+
+
+def _columns(target: Tensor, outputs: int, name: str) -> Tensor:
+    """Targets with a column for every output, or a ShapeError."""
+    if not target.is_floating_point():
+        raise ShapeError(
+            f"got class labels as targets of the {name}; use loss='cross_entropy' or floating-point targets"
+        )
+    if target.dim() != 2 or target.shape[1] != outputs:
+        raise ShapeError(f"the model has {outputs} outputs, got targets of shape {tuple(target.shape)}")
+    return target
+
+
+_NAMED: dict[str, Loss] = {"mse": MeanSquaredError(), "cross_entropy": CrossEntropy(), "poisson": Poisson()}
 
 ModelLoss = Callable[[Any, Any], Tensor]
 
@@ -146,7 +201,7 @@ def find_loss(loss: str | Loss | ModelLoss) -> Loss | ModelLoss:
     """The loss that an option names.
 
     Args:
-        loss: "mse", "cross_entropy", a `Loss`, or a callable of (model, batch).
+        loss: "mse", "cross_entropy", "poisson", a `Loss`, or a callable of (model, batch).
 
     Returns:
         The loss.

@@ -101,28 +101,60 @@ class Objective(abc.ABC):
 
 
 class OutputObjective(Objective):
-    """A `Loss` of the outputs: its Jacobian comes from the network's structure."""
+    """A `Loss` of the outputs: its Jacobian comes from the network's structure.
 
-    def __init__(self, model: Network, x: Tensor, target: Tensor, loss: Loss, penalty: Penalty | None) -> None:
+    Args:
+        model: the network whose parameters are trained.
+        x: inputs, shape (N, I).
+        target: as the loss takes it.
+        loss: of the outputs.
+        penalty: what is added to the loss, or None.
+        weights: what each sample counts, shape (N,), of mean one over all samples; all the same if None. Batches keep
+            them as they are, so that the mean of the batches' losses is that of all samples.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        x: Tensor,
+        target: Tensor,
+        loss: Loss,
+        penalty: Penalty | None,
+        weights: Tensor | None = None,
+    ) -> None:
         super().__init__(model, x, penalty)
         self.target = target
         self.loss_of_outputs = loss
+        self.weights = weights
 
     def loss(self) -> Tensor:
         """See `Objective.loss`."""
-        return self.loss_of_outputs.value(self.model(self.x), self.target)
+        return self._mean_loss(self.model(self.x))
 
     @torch.no_grad()
     def loss_linearised(self) -> Linearisation:
         """See `Objective.loss_linearised`."""
         output = self.model(self.x)
-        factor, rows = self.loss_of_outputs.rows(output, self.target)
-        gradient, curvature = accumulate(self.model, self.x, factor, rows)
-        return Linearisation(float(self.loss_of_outputs.value(output, self.target)), gradient, curvature)
+        gradient, curvature = accumulate(self.model, self.x, *self._rows(output))
+        return Linearisation(float(self._mean_loss(output)), gradient, curvature)
 
     def batch(self, rows: Tensor) -> OutputObjective:
         """See `Objective.batch`."""
-        return OutputObjective(self.model, self.x[rows], self.target[rows], self.loss_of_outputs, self.penalty)
+        weights = None if self.weights is None else self.weights[rows]
+        return OutputObjective(self.model, self.x[rows], self.target[rows], self.loss_of_outputs, self.penalty, weights)
+
+    def _mean_loss(self, output: Tensor) -> Tensor:
+        if self.weights is None:
+            return self.loss_of_outputs.value(output, self.target)
+        return (self.weights * self.loss_of_outputs.per_sample(output, self.target)).mean()
+
+    def _rows(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss's factors, (N, O, R), and rows, (N, R), scaled by the roots of the weights."""
+        factor, rows = self.loss_of_outputs.rows(output, self.target)
+        if self.weights is None:
+            return factor, rows
+        root = self.weights.sqrt()
+        return root[:, None, None] * factor, root[:, None] * rows
 
 
 class CallableObjective(Objective):
