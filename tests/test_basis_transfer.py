@@ -1,9 +1,13 @@
 """From the coefficients of one basis to those of another: knot insertion, projection, least squares, quadrature."""
 
 import math
+from fractions import Fraction
 
 import pytest
+import scipy.interpolate
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgewise.basis import (
     BSpline,
@@ -93,13 +97,188 @@ def test_insertion_by_two_uses_the_two_scale_relation():
     torch.testing.assert_close(columns[columns > 0], wanted)
 
 
+def uneven(widths):
+    """A grid on [-1, 1] of cells with these relative widths, shape (1, K)."""
+    ends = torch.cat([torch.zeros(1, dtype=F64), torch.as_tensor(widths, dtype=F64).cumsum(0)])
+    return (2 * ends / ends[-1] - 1).unsqueeze(0)
+
+
+def with_points(grid, *points):
+    return torch.cat([grid, *points], dim=1).sort(dim=1).values
+
+
+def de_boor(basis, grid, c, x):
+    """The spline by SciPy, whose evaluation loses no digits on uneven knots."""
+    return torch.from_numpy(scipy.interpolate.BSpline(basis.knots(grid)[0].numpy(), c[0].numpy(), basis.degree)(x))
+
+
+@pytest.mark.parametrize("degree", [1, 3, 7, 8, 9])
+@pytest.mark.parametrize("spread", [0.3, 2.0, 4.0])  # of the logarithm of the cells' widths
+@pytest.mark.parametrize("where", ["some bisected", "anywhere", "ends"])
+def test_insertion_into_two_hundred_uneven_cells_loses_no_digits(degree, spread, where, normal, uniform):
+    grid = uneven(torch.exp(spread * normal(200)))
+    middles = (grid[:, 1:] + grid[:, :-1]) / 2
+    halvings = 2.0 ** -torch.arange(1, 12, dtype=F64)
+    points = {
+        "some bisected": lambda: [middles[:, uniform(0, 1, 200) < 0.5]],
+        "anywhere": lambda: [grid[:, :-1] + grid.diff(dim=1) * uniform(0, 1, 200)],
+        "ends": lambda: [
+            grid[:, :1] + (grid[:, 1:2] - grid[:, :1]) * halvings,
+            grid[:, -1:] + (grid[:, -2:-1] - grid[:, -1:]) * halvings,
+        ],
+    }
+    fine_grid = with_points(grid, *points[where]())
+    coarse, fine = BSpline(200, degree), BSpline(fine_grid.shape[1] - 1, degree)
+    c = normal(1, coarse.size, 1)
+    matrix = coarse.transfer(grid, fine, fine_grid)
+    x = torch.cat([torch.lerp(fine_grid[0, :-1], fine_grid[0, 1:], share) for share in (0.1, 0.5, 0.9)])
+    before, after = de_boor(coarse, grid, c, x), de_boor(fine, fine_grid, matrix @ c, x)
+    assert (after - before).abs().max() < 1e-14 * c.abs().max()
+    torch.testing.assert_close(matrix.sum(dim=2), torch.ones(1, fine.size, dtype=F64), rtol=0, atol=2e-15)
+
+
+@pytest.mark.parametrize("degree", [3, 7, 9])
+def test_the_projection_would_lose_digits_where_insertion_does_not(degree, normal):
+    grid = uneven(torch.exp(4 * normal(60)))
+    fine_grid = with_points(grid, (grid[:, 1:] + grid[:, :-1]) / 2)
+    coarse, fine, c = BSpline(60, degree), BSpline(120, degree), normal(1, 60 + degree, 1)
+    x = torch.lerp(fine_grid[0, :-1], fine_grid[0, 1:], 0.3)
+    before = de_boor(coarse, grid, c, x)
+    inserted, projected = (
+        (de_boor(fine, fine_grid, matrix @ c, x) - before).abs().max()
+        for matrix in (coarse.transfer(grid, fine, fine_grid), projection(coarse, grid, fine, fine_grid))
+    )
+    assert inserted < 0.1 * projected
+
+
+def blossom(knots, degree, cell, arguments, function):
+    """The blossom of the function-th B-spline's piece in a cell, in exact arithmetic."""
+    values = {index: Fraction(int(index == function)) for index in range(cell - degree, cell + 1)}
+    for p, at in zip(range(degree, 0, -1), arguments, strict=True):
+        shares = {i: (at - knots[i]) / (knots[i + p] - knots[i]) for i in range(cell - p + 1, cell + 1)}
+        values = {i: (1 - share) * values[i - 1] + share * values[i] for i, share in shares.items()}
+    return values[cell]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    degree=st.integers(1, 9),
+    widths=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=4),
+    cuts=st.lists(st.tuples(st.integers(0, 3), st.floats(0.05, 0.95)), max_size=4, unique_by=lambda cut: cut[0]),
+)
+def test_insertion_is_that_of_exact_arithmetic(degree, widths, cuts):
+    grid = uneven(widths)
+    cells = len(widths)
+    new = [torch.lerp(grid[:, cell], grid[:, cell + 1], share) for cell, share in cuts if cell < cells]
+    fine_grid = with_points(grid, *(point.unsqueeze(1) for point in new))
+    coarse, fine = BSpline(cells, degree), BSpline(fine_grid.shape[1] - 1, degree)
+    matrix = coarse.transfer(grid, fine, fine_grid)
+    knots, fine_knots = (
+        [Fraction(x) for x in each[0].tolist()] for each in (coarse.knots(grid), fine.knots(fine_grid))
+    )
+    for row in range(fine.size):
+        start = max(fine_knots[row], knots[degree])
+        cell = max(k for k in range(degree, degree + cells) if knots[k] <= start)
+        for column in range(coarse.size):
+            wanted = (
+                blossom(knots, degree, cell, fine_knots[row + 1 : row + 1 + degree], column)
+                if (cell - degree <= column <= cell)
+                else 0
+            )
+            assert abs(float(matrix[0, row, column]) - float(wanted)) < 2e-14
+
+
+def test_insertion_far_from_zero(normal):
+    """Breakpoints near 1000 are rounded to 1e-13, which is no reason to take them for others."""
+    grid = 1000 + torch.linspace(0, 1, 51, dtype=F64)[None] ** 2
+    fine_grid = with_points(grid, (grid[:, 1:] + grid[:, :-1]) / 2)
+    ends = torch.tensor([[1000.1, 1000.7]], dtype=F64)
+    assert_same_function(BSpline(50, 3), grid, BSpline(100, 3), fine_grid, normal(1, 53, 1), 1e-9)
+    matrix = BSpline(30, 3).transfer(ends, BSpline(60, 3), ends)
+    assert torch.equal((matrix != 0).sum(dim=2).amax(dim=1), torch.tensor([3]))  # the two-scale relation, no projection
+
+
+def test_insertion_keeps_float32(normal):
+    grid = uneven(torch.exp(normal(20))).float()
+    fine_grid = with_points(grid, (grid[:, 1:] + grid[:, :-1]) / 2)
+    c = normal(1, 25, 1).float()
+    moved = BSpline(20, 5).transfer(grid, BSpline(40, 5), fine_grid) @ c
+    assert moved.dtype == torch.float32
+    x = torch.linspace(-1, 1, 200)[:, None]
+    after, before = BSpline(40, 5).values(x, fine_grid)[:, 0] @ moved[0], BSpline(20, 5).values(x, grid)[:, 0] @ c[0]
+    torch.testing.assert_close(after, before, rtol=0, atol=2e-4)
+
+
+def test_each_input_is_transferred_by_itself(free_grid, normal):
+    """Where one input's grid contains the old one and another's does not, the first is still exact."""
+    grid = free_grid(2, 4)
+    contains = with_points(grid[:1], (grid[:1, 1:] + grid[:1, :-1]) / 2)
+    fine_grid = torch.cat([contains, free_grid(1, 8)])
+    coarse, fine = BSpline(4, 3), BSpline(8, 3)
+    matrix = coarse.transfer(grid, fine, fine_grid)
+    torch.testing.assert_close(matrix[:1], coarse.transfer(grid[:1], fine, contains), rtol=0, atol=0)
+    torch.testing.assert_close(matrix[1:], projection(coarse, grid[1:], fine, fine_grid[1:]), rtol=0, atol=0)
+    assert_same_function(coarse, grid[:1], fine, contains, normal(1, 7, 1), 1e-13)
+
+
 def test_grids_that_do_not_contain_the_old_one_are_projected(normal):
     coarse, other = BSpline(4, 3), BSpline(6, 3)
     torch.testing.assert_close(coarse.transfer(ENDS, other, ENDS), projection(coarse, ENDS, other, ENDS))
-    moved_ends = ENDS + torch.tensor([[0.0, 0.5]], dtype=F64)
+    moved_ends = ENDS + torch.tensor([[0.0, 0.3]], dtype=F64)
     torch.testing.assert_close(
         coarse.transfer(ENDS, BSpline(8, 3), moved_ends), projection(coarse, ENDS, BSpline(8, 3), moved_ends)
     )
+    apart = ENDS + 10.0
+    torch.testing.assert_close(coarse.transfer(ENDS, coarse, apart), projection(coarse, ENDS, coarse, apart))
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("kept", [(0, 3), (1, 6), (4, 8), (2, 3)])
+def test_cells_are_dropped_exactly(degree, kept, free_grid, normal):
+    grid, c = free_grid(2, 8), normal(2, 8 + degree, 2)
+    first, last = kept
+    inner = grid[:, first : last + 1]
+    if last == first + 1:
+        inner = torch.lerp(inner[:, :1], inner[:, 1:], torch.linspace(0.2, 0.7, 4, dtype=F64))  # anywhere in one cell
+    assert_same_function(BSpline(8, degree), grid, BSpline(inner.shape[1] - 1, degree), inner, c, 1e-12)
+
+
+@pytest.mark.parametrize("degree", range(1, 10))
+@pytest.mark.parametrize(("before", "after"), [(0, 1), (2, 0), (3, 4)])
+def test_appended_cells_leave_the_old_domain_as_it_was(degree, before, after, free_grid, normal):
+    grid, c = free_grid(2, 5), normal(2, 5 + degree, 2)
+    steps = torch.arange(1, 5, dtype=F64)
+    wide = with_points(
+        grid,
+        grid[:, :1] - (grid[:, 1:2] - grid[:, :1]) * steps[:before],
+        grid[:, -1:] + (grid[:, -1:] - grid[:, -2:-1]) * steps[:after],
+    )
+    old, new = BSpline(5, degree), BSpline(5 + before + after, degree)
+    moved = old.transfer(grid, new, wide) @ c
+    x = torch.lerp(grid[:, 0], grid[:, -1], torch.linspace(0, 1, 200, dtype=F64)[:, None])
+    inside, kept = (
+        torch.einsum("nim,imo->nio", basis.values(x, points), values)
+        for basis, points, values in ((old, grid, c), (new, wide, moved))
+    )
+    torch.testing.assert_close(kept, inside, rtol=0, atol=1e-12)
+
+
+def test_appended_cells_stay_nearer_to_the_straight_line_than_the_polynomial_does():
+    grid, wide = ENDS[:1], torch.tensor([[-1.0, 3.0]], dtype=F64)
+    old, new = BSpline(10, 5), BSpline(20, 5)
+    points = torch.linspace(-1, 1, 200, dtype=F64)[:, None]
+    c = fit_curve(old, grid, points, torch.sin(2 * points)[..., None])
+    x = torch.linspace(1, 3, 100, dtype=F64)[:, None]
+    line = old.values(x, grid)[:, 0] @ c[0]
+    bent, polynomial = (
+        (new.values(x, wide)[:, 0] @ (matrix @ c)[0] - line).abs().max()
+        for matrix in (
+            old.transfer(grid, new, wide),
+            bspline.insertion_matrix(old.knots(grid), new.knots(wide), 5),
+        )
+    )
+    assert bent < 0.1 * polynomial
+    assert bent < 0.2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from edgewise.basis.basis import Basis, projection, vanish_beyond
+from edgewise.basis.basis import Basis, least_squares, projection, quadrature, vanish_beyond
+from edgewise.basis.knot_insertion import contains, insertion_matrix, rounding_distance
 from edgewise.errors import DomainError, OptionError
 
 _MAX_DEGREE = 9
@@ -155,12 +156,25 @@ class BSpline(Basis):
         return torch.lerp(torch.where(spread, quantiles, equal), equal, _EQUAL_SHARE)
 
     def transfer(self, grid: Tensor, target: Basis, target_grid: Tensor) -> Tensor:
-        """Exact knot insertion where the target's knots contain this basis's, else the L2 projection."""
-        if isinstance(target, BSpline) and target.degree == self.degree:
-            coarse, fine = self.breakpoints(grid), target.breakpoints(target_grid)
-            if _contains(fine, coarse):
-                return insertion_matrix(self.knots(grid), target.knots(target_grid), self.degree)
-        return projection(self, grid, target, target_grid)
+        """Exact where only knots are inserted, else the L2 projection; each input by itself.
+
+        Knots are inserted where the target's breakpoints contain all of this basis's that lie in the target's domain.
+        Where that domain goes on beyond this one, the functions stay exactly what they are within this one, and beyond
+        it come as near to their linear continuation as that allows.
+
+        Returns:
+            Matrix of shape (I, M', M).
+        """
+        if not isinstance(target, BSpline) or target.degree != self.degree:
+            return projection(self, grid, target, target_grid)
+        coarse, fine = self.breakpoints(grid), target.breakpoints(target_grid)
+        nested, rounding = contains(fine, coarse), rounding_distance(coarse).squeeze(1)
+        wider = nested & ((fine[:, 0] < coarse[:, 0] - rounding) | (fine[:, -1] > coarse[:, -1] + rounding))
+        matrix = grid.new_empty((grid.shape[0], target.size, self.size))
+        for rows, transferred in ((nested & ~wider, _inserted), (wider, _continued), (~nested, projection)):
+            if bool(rows.any()):
+                matrix[rows] = transferred(self, grid[rows], target, target_grid[rows])
+        return matrix
 
     def _place(self, x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Cell, local coordinate in [0, 1], distance beyond the domain in cells, and cell width; equal cells."""
@@ -268,48 +282,32 @@ def _powers(u: Tensor, degree: int) -> list[Tensor]:
     return powers
 
 
-def _contains(fine: Tensor, coarse: Tensor) -> bool:
-    """Whether every coarse breakpoint is a fine one too, as often and up to rounding, between the same ends."""
-    scale = (_rounding(coarse) / 2).unsqueeze(2)
-    needed, found = ((coarse.unsqueeze(2) - points.unsqueeze(1)).abs() <= scale for points in (coarse, fine))
-    same_ends = (fine[:, [0, -1]] - coarse[:, [0, -1]]).abs() <= scale.squeeze(2)
-    return bool((found.sum(dim=2) >= needed.sum(dim=2)).all() and same_ends.all())
+def _inserted(source: BSpline, grid: Tensor, target: BSpline, target_grid: Tensor) -> Tensor:
+    return insertion_matrix(source.knots(grid), target.knots(target_grid), source.degree)
 
 
-def _rounding(points: Tensor) -> Tensor:
-    """The distance within which points, shape (I, K), count as one, shape (I, 1)."""
-    return (points[:, -1:] - points[:, :1]) * (16 * torch.finfo(points.dtype).eps)
+def _continued(source: BSpline, grid: Tensor, target: BSpline, target_grid: Tensor) -> Tensor:
+    """Knot insertion on a domain that goes on beyond the old one.
 
-
-def insertion_matrix(coarse: Tensor, fine: Tensor, degree: int) -> Tensor:
-    """Knot insertion by the Oslo algorithm: the same splines on finer knots.
-
-    Args:
-        coarse: knots with `degree` further ones on each side, shape (I, K).
-        fine: knots that contain the coarse ones within the domain, shape (I, K').
-        degree: polynomial degree.
+    The functions that live beyond it altogether are free; they bend the others towards the linear continuation. That
+    is asked of them on `degree` further cells, where the last functions of the target end: on the target's own domain
+    some of them hardly differ from zero, and would get huge coefficients.
 
     Returns:
-        Matrix of shape (I, K' − degree − 1, K − degree − 1) from coarse to fine coefficients.
-
-    Source: Cohen, Lyche and Riesenfeld, Discrete B-splines and subdivision techniques (1980).
+        Matrix of shape (I, M', M).
     """
-    count = fine.shape[1] - degree - 1
-    low, high = coarse[:, degree : degree + 1], coarse[:, -degree - 1 : -degree]
-    # The blossom of the cell in which a fine function starts; functions that start outside use the end cells.
-    # A little tolerance keeps a start that is a knot up to rounding in the cell to its right.
-    tolerance = _rounding(torch.cat([low, high], dim=1))
-    starts = (fine[:, :count] + tolerance).clamp(low, high - tolerance).unsqueeze(2)
-    weights = ((coarse[:, None, :-1] <= starts) & (starts < coarse[:, None, 1:])).to(coarse.dtype)
-    for p in range(1, degree + 1):
-        at = fine[:, p : p + count].unsqueeze(2)
-        left, right = coarse[:, None, : -1 - p], coarse[:, None, 1 + p :]
-        rising = _ratio(at - left, coarse[:, None, p:-1] - left)
-        falling = _ratio(right - at, right - coarse[:, None, 1 : coarse.shape[1] - p])
-        weights = rising * weights[:, :, :-1] + falling * weights[:, :, 1:]
-    return weights
-
-
-def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient with 0 where the knots coincide, the convention of B-splines."""
-    return torch.where(denominator > 0, numerator / torch.where(denominator > 0, denominator, 1.0), 0.0)
+    degree = source.degree
+    points = target.knots(target_grid)
+    padded = BSpline(points.shape[1] - 1, degree)
+    knots = padded.knots(points)
+    fixed = insertion_matrix(source.knots(grid), knots, degree)
+    ends, rounding = grid[:, [0, -1]], rounding_distance(grid)
+    free = (knots[:, degree + 1 :] <= ends[:, :1] + rounding) | (knots[:, : -degree - 1] >= ends[:, 1:] - rounding)
+    fixed[free] = 0.0
+    x, weights = quadrature(points)
+    outside = (x < ends[:, :1]) | (x > ends[:, 1:])
+    root = (weights * outside).sqrt().unsqueeze(-1)
+    values = padded.values(x.T, points).transpose(0, 1)
+    wanted = source.values(x.T, grid).transpose(0, 1) - values @ fixed
+    bent = fixed + least_squares(root * values * free.unsqueeze(1), root * wanted)
+    return bent[:, degree : degree + target.size]
