@@ -115,6 +115,10 @@ class KAN(Network):
         """A new model whose knots follow the data; see `edgewise.surgery.update_grid`."""
         return surgery.update_grid(self, x)
 
+    def adapt_knots(self, x: Tensor, *, grid: int | None = None) -> Self:
+        """A new model with knots inserted where its function is sharp; see `edgewise.surgery.adapt_knots`."""
+        return surgery.adapt_knots(self, x, grid=grid)
+
     @property
     def moved(self) -> float | None:
         """Root mean square by which the last refinement moved the outputs on the sample; None without one."""

@@ -46,7 +46,7 @@ def refine(model: Model, *, grid: int | None = None, degree: int | None = None) 
         raise OptionError("every edge is symbolic; there is no grid or degree to refine")
     layers = [layer.map_blocks(lambda block: _refined_block(block, grid, degree)) for layer in model.all_layers]
     refined = model.rebuilt(layers)
-    return refined.rebuilt(refined.all_layers, moved=_distance(model, refined))
+    return refined.rebuilt(refined.all_layers, moved=moved_by(model, refined))
 
 
 def _refined_block(block: Block, grid: int | None, degree: int | None) -> Block:
@@ -80,8 +80,8 @@ def _require_multiple(basis: Basis, grid: int) -> None:
 
 
 @torch.no_grad()
-def _distance(before: Network, after: Network) -> float:
-    """Root mean square difference of the outputs on the sample."""
+def moved_by(before: Network, after: Network) -> float:
+    """Root mean square difference of two networks' outputs on the sample."""
     return float((after(after.sample) - before(before.sample)).square().mean().sqrt())
 
 
@@ -115,7 +115,7 @@ def update_grid(model: Model, x: torch.Tensor) -> Model:
     for index, layer in enumerate(updated.all_layers):
         values = updated.trace(x).layers[index].inputs
         updated.layers[index] = layer.map_blocks(lambda block, at=values: _adapted_block(block, at))
-    return updated.rebuilt(updated.all_layers, moved=_distance(model, updated))
+    return updated.rebuilt(updated.all_layers, moved=moved_by(model, updated))
 
 
 def _adapted_block(block: Block, values: torch.Tensor) -> Block:
