@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise.basis import BSpline
+from edgewise.basis.knot_insertion import contains
 from edgewise.errors import DomainError, OptionError
 
 F64 = torch.float64
@@ -186,3 +187,26 @@ def test_grids_of_another_size_are_refused():
 def test_free_knots_are_refined_by_whole_multiples_only(free_grid):
     with pytest.raises(OptionError, match="refined by whole multiples of 3, got grid=10"):
         BSpline(3, 3).refined_grid(free_grid(1, 3), BSpline(10, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    degree=st.integers(1, 9),
+    widths=st.lists(st.floats(0.1, 10), min_size=2, max_size=8),
+    shares=st.tuples(st.floats(-0.5, 1.5), st.floats(1e-4, 1)),
+)
+def test_a_grid_over_an_interval_contains_it_and_what_it_keeps_of_the_old_one(degree, widths, shares):
+    basis = BSpline(len(widths), degree)
+    points = torch.tensor([[0.0, *np.cumsum(widths)]], dtype=F64)
+    low, length = (points[:, -1] * share for share in shares)
+    new = basis.grid_over(points, low, low + length)
+    assert new.shape == points.shape
+    assert bool((new.diff(dim=1) > 0).all())
+    assert bool((new[:, 0] <= low + 1e-12).all() & (new[:, -1] >= low + length - 1e-12).all())
+    stretched = super(BSpline, basis).grid_over(points, low, low + length)
+    if torch.equal(new, stretched):
+        return
+    assert bool(contains(new, points).all()) or new[0, 0] >= points[0, -1] or new[0, -1] <= points[0, 0]
+    ends = torch.stack([points[:, 0], points[:, -1]], dim=1)
+    uniform = basis.grid_over(ends, low, low + length)
+    assert uniform.shape == (1, 2)

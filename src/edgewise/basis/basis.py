@@ -152,6 +152,21 @@ class Basis(abc.ABC):
         spread = (high - low) > _LEAST_SPREAD * (grid[:, -1] - grid[:, 0])
         return torch.where(spread.unsqueeze(1), torch.stack([low, high], dim=1), grid[:, [0, -1]])
 
+    def grid_over(self, grid: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """A grid of the same basis that reaches over other intervals.
+
+        Args:
+            grid: the present grid, shape (I, K).
+            low: lower ends, shape (I,).
+            high: upper ends, shape (I,).
+
+        Returns:
+            A new grid, shape (I, K): the same arrangement of points, stretched to the new ends, unless the family
+            knows one that keeps more of its functions as they are.
+        """
+        shares = (grid - grid[:, :1]) / (grid[:, -1:] - grid[:, :1])
+        return torch.lerp(low.unsqueeze(1), high.unsqueeze(1), shares)
+
     def transfer(self, grid: Tensor, target: Basis, target_grid: Tensor) -> Tensor:
         """The matrix that turns coefficients of this basis into those of another.
 

@@ -21,6 +21,7 @@ from edgewise.errors import DomainError, OptionError
 
 _MAX_DEGREE = 9
 _EQUAL_SHARE = 0.1  # of equal cells in knots that follow the data
+_MOST_HALVINGS = 50  # by then a cell is nothing but rounding
 _UNIFORM = 2  # a grid of two points: only the ends are given, the cells are equal
 
 
@@ -114,11 +115,7 @@ class BSpline(Basis):
 
     def knots(self, grid: Tensor) -> Tensor:
         """The breakpoints with `degree` further knots on each side, shape (I, grid + 1 + 2·degree)."""
-        points = self.breakpoints(grid)
-        steps = torch.arange(1, self.degree + 1, dtype=grid.dtype, device=grid.device)
-        before = points[:, :1] - (points[:, 1:2] - points[:, :1]) * steps.flip(0)
-        after = points[:, -1:] + (points[:, -1:] - points[:, -2:-1]) * steps
-        return torch.cat([before, points, after], dim=1)
+        return _extended(self.breakpoints(grid), self.degree)
 
     def with_grid(self, grid: int) -> BSpline:
         """The same degree on another number of intervals."""
@@ -154,6 +151,30 @@ class BSpline(Basis):
         quantiles = values.quantile(shares, dim=0).T
         spread = (quantiles[:, [0, -1]] == ends).all(dim=1, keepdim=True)  # elsewhere the present domain stays
         return torch.lerp(torch.where(spread, quantiles, equal), equal, _EQUAL_SHARE)
+
+    def grid_over(self, grid: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """As many cells of the same knot lattice, moved along it or halved; stretched where they do not reach.
+
+        Cells that are halved or dropped leave the functions as they are, and so do appended ones on the old domain.
+        More cells, to reach further, would be exact too; but all inputs of a layer have equally many, and a domain
+        that grows in a training grows where the functions are still far from what they will be.
+
+        Returns:
+            A new grid, shape (I, K); the present one where its lattice has no better.
+        """
+        stretched = super().grid_over(grid, low, high)
+        if self.grid == 1:  # a polynomial is the same on any interval
+            return stretched
+        window, reached = _window(self.breakpoints(grid), self.grid, low, high)
+        fits = reached
+        for _ in range(_MOST_HALVINGS):
+            middles = (window[:, 1:] + window[:, :-1]) / 2
+            finer, finer_fits = _window(torch.cat([window, middles], dim=1).sort(dim=1).values, self.grid, low, high)
+            fits = fits & finer_fits
+            if not bool(fits.any()):
+                break
+            window = torch.where(fits.unsqueeze(1), finer, window)
+        return torch.where(reached.unsqueeze(1), window[:, [0, -1]] if self.check_grid(grid) else window, stretched)
 
     def transfer(self, grid: Tensor, target: Basis, target_grid: Tensor) -> Tensor:
         """Exact where only knots are inserted, else the L2 projection; each input by itself.
@@ -214,6 +235,36 @@ class BSpline(Basis):
                 f"{self} needs a grid of 2 ends or {self.grid + 1} breakpoints per input, got {points} points"
             )
         return points == _UNIFORM
+
+
+def _extended(points: Tensor, count: int) -> Tensor:
+    """Breakpoints with `count` further ones on each side, in steps of the end cells' widths."""
+    steps = torch.arange(1, count + 1, dtype=points.dtype, device=points.device)
+    before = points[:, :1] - (points[:, 1:2] - points[:, :1]) * steps.flip(0)
+    after = points[:, -1:] + (points[:, -1:] - points[:, -2:-1]) * steps
+    return torch.cat([before, points, after], dim=1)
+
+
+def _window(points: Tensor, cells: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """That many neighbouring cells between some breakpoints that reach over an interval.
+
+    Args:
+        points: breakpoints, shape (I, K), K > cells; as many cells as are asked for are appended on each side.
+        cells: how many.
+        low: lower end of the interval, shape (I,).
+        high: its upper end, shape (I,).
+
+    Returns:
+        Breakpoints, shape (I, cells + 1), with as few appended cells as reach, and then the interval in the middle;
+        and where they do reach, bool (I,).
+    """
+    lattice = _extended(points, cells)
+    first = (lattice <= low.unsqueeze(1)).sum(dim=1) - 1
+    last = (lattice < high.unsqueeze(1)).sum(dim=1)
+    reach = (first >= 0) & (last < lattice.shape[1]) & (last - first <= cells)
+    middle = ((first + last - cells) // 2).clamp(cells, points.shape[1] - 1)
+    start = torch.minimum(torch.maximum(middle, last - cells), first).clamp(0, lattice.shape[1] - 1 - cells)
+    return lattice.gather(1, start.unsqueeze(1) + torch.arange(cells + 1, device=points.device)), reach
 
 
 def polynomial_pieces(knots: Tensor, degree: int) -> Tensor:

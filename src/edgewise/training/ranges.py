@@ -1,7 +1,8 @@
 """Grids of hidden layers follow the values that arrive there.
 
 The hidden nodes' values drift in training. When they leave a grid, or gather in a small part of it, each edge that
-starts there is expressed anew on an interval that fits, by L2 projection; locked edges keep their input's grid.
+starts there is expressed anew on a grid that fits: exactly where the basis knows such a grid, as splines do along their
+knots, else by L2 projection. Locked edges keep their input's grid.
 """
 
 from __future__ import annotations
@@ -50,10 +51,9 @@ def _fit_block(block: BasisBlock, values: Tensor) -> bool:
         return False
     old = block.grid[chosen]
     margin = _MARGIN * spread[chosen]
-    new_start, new_end = (low[chosen] - margin).unsqueeze(1), (high[chosen] + margin).unsqueeze(1)
-    # The same arrangement of points, stretched to the new ends.
-    new = new_start + (old - old[:, :1]) / (old[:, -1:] - old[:, :1]) * (new_end - new_start)
-    matrix = block.basis.transfer(old, block.basis, new)
-    block.coefficients[chosen] = matrix @ block.coefficients[chosen]
+    new = block.basis.grid_over(old, low[chosen] - margin, high[chosen] + margin)
+    if torch.equal(new, old):
+        return False
+    block.coefficients[chosen] = block.basis.transfer(old, block.basis, new) @ block.coefficients[chosen]
     block.grid[chosen] = new
     return True
