@@ -9,6 +9,7 @@ from edgewise.basis import BSpline, Chebyshev
 from edgewise.kan import KAN
 from edgewise.network import BasisBlock, KANLayer, Network, Options
 from edgewise.surgery import (
+    adapt_knots,
     attribution,
     expressed,
     input_ranges,
@@ -33,6 +34,7 @@ OPTIONS = Options(input_names=("mass", "size"), output_names=("u", "v"), notes=(
 SAME_STRUCTURE = {
     "refine grid": lambda model: refine(model, grid=6),
     "refine degree": lambda model: refine(model, degree=4),
+    "adapt_knots": lambda model: adapt_knots(model, model.sample, grid=5),
     "update_grid": lambda model: update_grid(model, 0.7 * model.sample),
     "with_basis, edge": lambda model: with_basis(model, 0, 1, 2, Chebyshev(degree=6)),
     "with_basis, symbolic edge": lambda model: with_basis(model, 0, 0, 2, BSpline(grid=8)),

@@ -233,6 +233,20 @@ def test_a_constant_column_keeps_its_domain(network, uniform):
     torch.testing.assert_close(Edge(updated, 0, 1, 0)(at), Edge(model, 0, 1, 0)(at), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("degree", [3, 9])
+def test_inputs_whose_knots_stay_keep_their_edges_to_rounding_while_others_move(degree, network, uniform):
+    """A projection of all inputs together would lose digits at a high degree on many uneven cells."""
+    cells = 100
+    uneven = torch.cat([torch.zeros(1), torch.exp(2 * uniform(-1, 1, cells)).cumsum(dim=0)])
+    grid = (2 * uneven / uneven[-1] - 1).expand(2, -1)
+    model = lock(network([2, 1], basis=BSpline(grid=cells, degree=degree), grid=grid), 0, 1, 0)
+    updated = update_grid(model, uniform(-0.3, 0.6, 500, 2))
+    before, after = basis_blocks(model)[0], basis_blocks(updated)[0]
+    assert torch.equal(after.grid[1], before.grid[1])
+    assert not torch.equal(after.grid[0], before.grid[0])
+    torch.testing.assert_close(after.coefficients[1], before.coefficients[1], rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("basis", [BSpline(grid=4), Chebyshev(degree=5)], ids=str)
 def test_inputs_with_a_locked_edge_keep_grid_and_function(network, uniform, basis):
     model = lock(network([2, 2, 1], basis=basis), 0, 1, 0)

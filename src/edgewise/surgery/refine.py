@@ -89,8 +89,9 @@ def moved_by(before: Network, after: Network) -> float:
 def update_grid(model: Model, x: torch.Tensor) -> Model:
     """Let the knots of every layer follow the data.
 
-    Splines get knots at quantiles of the values that arrive, the other families move the ends of their domain. Edges
-    are projected on the new grids, layer after layer; inputs with a locked edge keep their grid.
+    Splines get knots at quantiles of the values that arrive, the other families move the ends of their domain. Layer
+    after layer, edges are transferred to the new grids: by insertion, which is exact, where all old knots stay, else by
+    L2 projection; each input by itself. Inputs with a locked edge keep their grid.
 
     Args:
         model: the network, which is left as it is.
