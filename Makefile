@@ -9,7 +9,7 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sanitize lint format bench bench-kernels clean
+.PHONY: help setup demo test sanitize lint format bench bench-kernels bench-paper clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ bench: setup  ## The speed of small networks, with the bounds that are promised
 
 bench-kernels: setup  ## KAN layers against MLPs, products, pykan and jaxKAN: the table in benchmarks/results
 	$(BIN)/python benchmarks/kernels.py
+
+bench-paper: setup  ## The paper's tables, for hours and resumable: Edgewise, MLPs and pykan; then the report
+	$(BIN)/python benchmarks/paper/run.py
+	for study in convergence dimensions noise few tables coverage; do $(BIN)/python benchmarks/paper/studies.py $$study || exit; done
+	$(BIN)/python benchmarks/paper/report.py
 
 clean:  ## Remove caches and build products (the environment stays)
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks .coverage .coverage.* htmlcov

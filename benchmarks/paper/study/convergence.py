@@ -1,0 +1,119 @@
+"""How fast errors fall with the grid: networks of fixed grid and degree, converged, on exp(sin πx + y²).
+
+Theorem 2.1 of the KAN paper promises G^−(degree+1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from cases import tables
+from matplotlib.figure import Figure
+from power_law import exponent
+from report_text import error, errors, median, table, verdict
+from rows import Row
+from runner import Job
+
+import edgewise as ew
+from study.starting import best_start
+
+TITLE = "Convergence in the grid"
+SEEDS, MAX_TIME = 3, 120.0
+DEGREES = (3, 5, 7)
+GRIDS = (5, 10, 15, 20, 25, 30, 40, 50)
+ASYMPTOTIC = 10  # the first grid that counts for the exponent
+FLOOR = 2e-13  # errors below are rounding
+SAMPLES = 10_000  # the error of the splines is to be seen, not that of few samples
+WITHIN = 0.3
+_STARTS = 5
+_STEPS = 200
+
+
+def jobs(options: argparse.Namespace) -> list[Job]:
+    """One per degree and seed."""
+    return [
+        Job(
+            case=f"degree {degree}",
+            contender="edgewise",
+            seed=seed,
+            function=measure,
+            arguments={"degree": degree, "seed": seed},
+            seconds=options.max_time,
+        )
+        for degree in DEGREES
+        for seed in range(options.seeds)
+    ]
+
+
+def measure(degree: int, seed: int, grids: tuple[int, ...] = GRIDS, count: int = SAMPLES) -> Row:
+    """The errors on every grid, all from the best of a few starts on the coarsest."""
+    case = tables()["toy"]["exp_sin"]
+    samples = case.samples(seed, count=count)
+    x, y, test_x = (torch.tensor(values) for values in (samples.train_x, samples.train_y, samples.test_x))
+
+    def rmse(model: ew.KAN, inputs: torch.Tensor, truth: np.ndarray) -> float:
+        with torch.no_grad():
+            return case.error(model(inputs)[:, 0].numpy(), truth)
+
+    began = time.perf_counter()
+    starts = [ew.KAN([2, 1, 1], basis=ew.BSpline(grid=grids[0]), seed=seed + number) for number in range(_STARTS)]
+    coarse = best_start(starts, x, y, _STEPS).refine(degree=degree)
+    coarse.fit(x, y, steps=_STEPS)
+    levels = []
+    for grid in grids:
+        model = coarse.refine(grid=grid)
+        model.fit(x, y, steps=_STEPS)
+        size = sum(parameter.numel() for parameter in model.parameters())
+        levels.append([grid, size, rmse(model, x, samples.train_y), rmse(model, test_x, samples.test_y)])
+    return {
+        "test_rmse": levels[-1][3],
+        "train_rmse": levels[-1][2],
+        "seconds": time.perf_counter() - began,
+        "levels": levels,
+        "exponent": exponent(*_asymptotic(levels)),
+    }
+
+
+def _asymptotic(levels: list[list[float]]) -> tuple[list[float], list[float]]:
+    chosen = [(grid, test) for grid, _, _, test in levels if grid >= ASYMPTOTIC and test > FLOOR]
+    return [grid for grid, _ in chosen], [test for _, test in chosen]
+
+
+def section(rows: list[Row]) -> str:
+    """The table."""
+    lines = []
+    for degree in DEGREES:
+        mine = _of(rows, degree)
+        slopes = [row["exponent"] for row in mine if row["exponent"] is not None]
+        if slopes:
+            slope, worst = median(slopes), max(slopes, key=lambda slope, degree=degree: abs(slope + degree + 1))
+            met = verdict(abs(worst + degree + 1) <= WITHIN)
+            lines.append(
+                [degree, -degree - 1, f"{slope:.2f}", f"{worst:.2f}", error(min(errors(mine))), len(mine), met]
+            )
+    header = ["degree", "promised", "exponent, median", "farthest", "lowest test RMSE", "seeds", f"within {WITHIN}"]
+    return (
+        f"[2, 1, 1] on exp(sin πx + y²), {SAMPLES} samples, converged on each grid of {GRIDS}; exponents of the test\n"
+        f"RMSE over the grids from {ASYMPTOTIC} on whose error is above {FLOOR:.0e}.\n\n" + table(header, lines)
+    )
+
+
+def figure(rows: list[Row]) -> Figure:
+    """Error over the grid."""
+    drawing = Figure(figsize=(5.5, 4), layout="constrained")
+    axes = drawing.subplots()
+    for number, degree in enumerate(DEGREES):
+        for row in _of(rows, degree):
+            grids, _, _, tests = zip(*row["levels"], strict=True)
+            label = None if row["seed"] else f"degree {degree}: exponent {row['exponent']:.2f}"
+            axes.loglog(grids, tests, "o-", color=f"C{number}", markersize=3, label=label)
+    axes.set(xlabel="grid intervals", ylabel="test RMSE", title="exp(sin πx + y²), [2, 1, 1]")
+    axes.legend()
+    return drawing
+
+
+def _of(rows: list[Row], degree: int) -> list[Row]:
+    return [row for row in rows if row["case"] == f"degree {degree}" and row.get("levels")]
