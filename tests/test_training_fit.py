@@ -184,7 +184,14 @@ def test_auto_is_lbfgs_where_the_loss_is_one_number_or_the_network_is_large(mode
     assert "damping" not in fit(model, x, target(x), loss=one_number, steps=1).last
     large = KAN([2, 30, 30, 1], basis=BSpline(3, 3), seed=0)
     assert sum(parameter.numel() for parameter in large.parameters()) > 3000
-    assert "damping" not in fit(large, x, target(x), steps=1).last
+    many = x.repeat(70, 1)
+    assert "damping" not in fit(large, many, target(many), steps=1).last
+    assert "damping" not in fit(large, x, target(x), penalty=Smoothness(), steps=1).last
+
+
+def test_auto_is_levenberg_marquardt_for_large_networks_with_few_rows(x):
+    large = KAN([2, 30, 30, 1], basis=BSpline(3, 3), seed=0)
+    assert "damping" in fit(large, x, target(x), steps=1).last
 
 
 def test_losses_and_penalties_are_objects_too(x):

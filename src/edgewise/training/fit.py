@@ -24,8 +24,6 @@ from edgewise.training.ranges import fit_grids_to_values
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Run, Solver, Step
 from edgewise.training.weights import sample_weights
 
-_MOST_LM_PARAMETERS = 3000
-_MOST_LM_ROWS = 200_000
 _STEPS_BETWEEN_GRID_MOVES = 5
 _CALM_AFTER = 0.7  # of the steps: then grids stay, so that the solver can converge
 
@@ -87,8 +85,9 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
         data: a `Dataset`, a pair (X, y), a mapping with "train_input" and "train_target", or X with y beside it.
             X has shape (N, I), y (N, O) or, for one output or class labels, (N,).
         y: the targets, where data is X.
-        solver: "auto", "lm", "lbfgs", "adam" or a solver object. "auto" is Levenberg–Marquardt where the network has at
-            most 3000 free parameters and the loss has residual rows, Adam where a batch is given, else L-BFGS.
+        solver: "auto", "lm", "lbfgs", "adam" or a solver object. "auto" is Levenberg–Marquardt where the loss has
+            residual rows and the network at most 3000 free parameters, or where samples times outputs are at most 4000
+            and there is no penalty; Adam where a batch is given; else L-BFGS.
         steps: the most steps.
         loss: "mse", "cross_entropy", "poisson" (the outputs are logarithms of rates, the targets counts), a `Loss`, or
             a callable of (model, batch) that returns a 0-d objective or 1-d residual rows. The batch is (X, y), or X
@@ -320,9 +319,7 @@ def _objective(model: Network, rows: _Rows, loss: Loss | ModelLoss, penalty: Pen
 def _choose_solver(solver: str | Solver, objective: Objective, batch: int | None) -> Solver:
     """The solver that an option names; "auto" decides by size and by what the loss offers."""
     if solver == "auto":
-        has_rows = not isinstance(objective, CallableObjective) or objective.has_rows()
-        small = objective.parameters.numel() <= _MOST_LM_PARAMETERS and len(objective.x) <= _MOST_LM_ROWS
-        solver = "adam" if batch is not None else ("lm" if has_rows and small else "lbfgs")
+        solver = "adam" if batch is not None else ("lm" if objective.suits_second_order() else "lbfgs")
     if isinstance(solver, str):
         if solver not in _SOLVERS:
             raise OptionError(

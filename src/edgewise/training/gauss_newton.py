@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,11 +17,40 @@ from edgewise.kernels import gram
 from edgewise.network import Block, KANLayer, Network
 
 _CHUNK_ELEMENTS = 8_000_000  # of a Jacobian held at one time
+_SCALE_FLOOR = 1e-8  # of the largest diagonal entry: flat directions are damped like others
+
+
+class QuadraticModel(Protocol):
+    """An objective near the present parameters, as damped steps need it: with curvature H, gradient g and scale D."""
+
+    @property
+    def value(self) -> float:
+        """The objective."""
+        ...
+
+    @property
+    def gradient(self) -> Tensor:
+        """Shape (P,)."""
+        ...
+
+    @property
+    def scale(self) -> Tensor:
+        """The diagonal D that damping is relative to, shape (P,)."""
+        ...
+
+    def solve(self, damping: float) -> Tensor | None:
+        """The step with (H + damping·D)·step = −g, shape (P,), or None where it cannot be computed."""
+        ...
+
+
+def floored(diagonal: Tensor, largest: float | None = None) -> Tensor:
+    """The diagonal of a curvature with flat directions raised to a share of the largest entry, its own if not given."""
+    return diagonal.clamp_min(_SCALE_FLOOR * (float(diagonal.max()) if largest is None else largest))
 
 
 @dataclass(frozen=True)
 class Linearisation:
-    """An objective near the present parameters.
+    """The quadratic model whose curvature is a matrix: steps by its Cholesky factor, P³/3 multiplications.
 
     Args:
         value: the objective.
@@ -31,6 +61,26 @@ class Linearisation:
     value: float
     gradient: Tensor
     curvature: Tensor
+
+    @property
+    def scale(self) -> Tensor:
+        """See `QuadraticModel.scale`."""
+        return floored(self.curvature.diagonal())
+
+    def solve(self, damping: float) -> Tensor | None:
+        """See `QuadraticModel.solve`; None where the damped curvature is not numerically positive definite."""
+        return cholesky_solution(self.curvature, damping * self.scale, -self.gradient)
+
+
+def cholesky_solution(matrix: Tensor, added: Tensor | float, rhs: Tensor) -> Tensor | None:
+    """(matrix + diag(added))⁻¹·rhs, or None where the sum is not numerically positive definite."""
+    damped = matrix.clone()
+    damped.diagonal().add_(added)
+    factor, info = torch.linalg.cholesky_ex(damped)
+    if int(info) != 0:
+        return None
+    solution = torch.cholesky_solve(rhs.unsqueeze(1), factor).squeeze(1)
+    return solution if bool(solution.isfinite().all()) else None
 
 
 def blocks_of(model: Network) -> list[Block]:
@@ -92,7 +142,7 @@ def jacobian_rows(model: Network, x: Tensor, factor: Tensor) -> Tensor:
     for r in range(factor.shape[2]):
         columns = []
         for layer, deltas, own in zip(
-            model.all_layers, _adjoints(model, inputs, sums, factor[:, :, r]), features, strict=True
+            model.all_layers, adjoints(model, inputs, sums, factor[:, :, r]), features, strict=True
         ):
             for block, values in zip(layer.all_blocks(), own, strict=True):
                 columns.append((values * deltas[:, block.free_edges()[1]].unsqueeze(-1)).flatten(1))
@@ -152,17 +202,18 @@ def _add_sparse_product(model: Network, x: Tensor, factor: Tensor, rows: Tensor,
     ]
     ones, none = torch.ones_like(x[:, 0]), torch.zeros(len(x), dtype=torch.int32)
     for r in range(factor.shape[2]):
-        deltas = [delta.T.contiguous() for delta in _adjoints(model, inputs, sums, factor[:, :, r])]
+        deltas = [delta.T.contiguous() for delta in adjoints(model, inputs, sums, factor[:, :, r])]
         segments = [gram.Segment(rows[:, r : r + 1], ones, none, len(half) - 1)]
         for index, start, size, targets, features in located:
             for parts in features:
-                values, first, adjoints = parts.values.contiguous(), parts.first.contiguous(), deltas[index]
+                values, first, delta = parts.values.contiguous(), parts.first.contiguous(), deltas[index]
                 for edge, (source, target) in enumerate(zip(parts.source.tolist(), targets, strict=True)):
-                    segments.append(gram.Segment(values[source], adjoints[target], first[source], start + edge * size))
+                    segments.append(gram.Segment(values[source], delta[target], first[source], start + edge * size))
         gram.add_half_gram(segments, half)
 
 
-def _adjoints(model: Network, inputs: list[Tensor], sums: list[Tensor], delta: Tensor) -> list[Tensor]:
+@torch.no_grad()
+def adjoints(model: Network, inputs: list[Tensor], sums: list[Tensor], delta: Tensor) -> list[Tensor]:
     """The adjoints of every layer's subnodes, (N, S_l), from those of the outputs, (N, O)."""
     deltas = []
     for index in reversed(range(len(inputs))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any
 
 import torch
@@ -10,18 +11,26 @@ from torch import Tensor, nn
 
 from edgewise.errors import OptionError
 from edgewise.network import Network
+from edgewise.training.conjugate_gradients import IterativeModel
+from edgewise.training.dual import DualModel
 from edgewise.training.gauss_newton import (
     Linearisation,
+    QuadraticModel,
     accumulate,
     block_slices,
     gather_gradients,
     get_parameters,
     set_parameters,
 )
+from edgewise.training.jacobian import Jacobian
 from edgewise.training.losses import Loss, ModelLoss
 from edgewise.training.penalties import Penalty
 
 _ROWS_AT_A_TIME = 256
+_FEW_PARAMETERS = 500  # up to here a curvature matrix is quick, whatever the data
+MOST_DENSE_PARAMETERS = 3000  # of a curvature matrix
+_MOST_DENSE_SAMPLES = 200_000
+_MOST_DUAL_ROWS = 4000
 
 
 class Objective(abc.ABC):
@@ -74,22 +83,36 @@ class Objective(abc.ABC):
     def parameters(self, values: Tensor) -> None:
         set_parameters(self.model, values)
 
-    def linearise(self) -> Linearisation:
+    def suits_second_order(self) -> bool:
+        """Whether steps by the curvature are worth their cost."""
+        return len(self.parameters) <= MOST_DENSE_PARAMETERS and len(self.x) <= _MOST_DENSE_SAMPLES
+
+    def linearise(self) -> QuadraticModel:
         """Loss and penalty near the present parameters."""
         near = self.loss_linearised()
         if self.penalty is None:
             return near
+        value, gradient, matrices = self.penalty_linearised(self.penalty)
+        start = 0
+        for own in matrices:
+            edges, size = own.shape[:2]
+            columns = start + torch.arange(edges * size, device=own.device).view(edges, size)
+            near.curvature[columns.unsqueeze(2), columns.unsqueeze(1)] += own
+            start += edges * size
+        return Linearisation(near.value + value, near.gradient + gradient, near.curvature)
+
+    def penalty_linearised(self, penalty: Penalty) -> tuple[float, Tensor, list[Tensor]]:
+        """Value, gradient (P,), and for every block the curvatures of its free edges, (E, K, K)."""
         with torch.enable_grad():
             value = self.penalty_value()
             gradient = self._gradient(value)
         with torch.no_grad():
             trace = self.model.trace(self.x)
-            for layer, index, block, start in block_slices(self.model):
-                matrices = self.penalty.curvature(layer, block, trace.layers[index])
-                edges, size = matrices.shape[:2]
-                columns = start + torch.arange(edges * size, device=matrices.device).view(edges, size)
-                near.curvature[columns.unsqueeze(2), columns.unsqueeze(1)] += matrices
-        return Linearisation(near.value + float(value.detach()), near.gradient + gradient, near.curvature)
+            matrices = [
+                penalty.curvature(layer, block, trace.layers[index])
+                for layer, index, block, _ in block_slices(self.model)
+            ]
+        return float(value.detach()), gradient, matrices
 
     def _gradient(self, value: Tensor) -> Tensor:
         """The gradient of a 0-d tensor by the free parameters, shape (P,); zero where it depends on none."""
@@ -138,6 +161,44 @@ class OutputObjective(Objective):
         gradient, curvature = accumulate(self.model, self.x, *self._rows(output))
         return Linearisation(float(self._mean_loss(output)), gradient, curvature)
 
+    def suits_second_order(self) -> bool:
+        """See `Objective.suits_second_order`."""
+        return self._has_few_rows() or super().suits_second_order()
+
+    def linearise(self) -> QuadraticModel:
+        """See `Objective.linearise`: by the quadratic model that is quickest for so many parameters and rows."""
+        if self._has_few_rows():
+            return self.dual_model()
+        return super().linearise() if len(self.parameters) <= MOST_DENSE_PARAMETERS else self.iterative_model()
+
+    def _has_few_rows(self) -> bool:
+        """Whether a matrix of the rows' size is the better one; penalties need that of the parameters' size."""
+        parameters, rows = len(self.parameters), len(self.x) * self.model.out_features
+        if self.penalty is not None or parameters <= _FEW_PARAMETERS:
+            return False
+        return rows <= (_MOST_DUAL_ROWS if parameters > MOST_DENSE_PARAMETERS else parameters // 2)
+
+    @torch.no_grad()
+    def dual_model(self) -> DualModel:
+        """The loss alone near the present parameters, for fewer rows than parameters."""
+        return DualModel(*self._jacobian())
+
+    @torch.no_grad()
+    def iterative_model(self) -> IterativeModel:
+        """Loss and penalty near the present parameters, without a matrix of their size."""
+        value, jacobian, rows = self._jacobian()
+        gradient = jacobian.transposed_times(rows)
+        if self.penalty is None:
+            return IterativeModel(value, gradient, jacobian)
+        more, of_penalty, matrices = self.penalty_linearised(self.penalty)
+        return IterativeModel(value + more, gradient + of_penalty, jacobian, matrices)
+
+    def _jacobian(self) -> tuple[float, Jacobian, Tensor]:
+        """The loss, J of the scaled rows, and ρ scaled alike, (N, R)."""
+        output = self.model(self.x)
+        factor, rows = self._rows(output)
+        return float(self._mean_loss(output)), Jacobian(self.model, self.x, factor), rows / math.sqrt(len(rows))
+
     def batch(self, rows: Tensor) -> OutputObjective:
         """See `Objective.batch`."""
         weights = None if self.weights is None else self.weights[rows]
@@ -170,6 +231,10 @@ class CallableObjective(Objective):
     @property
     def _data(self) -> Any:
         return self.x if self.target is None else (self.x, self.target)
+
+    def suits_second_order(self) -> bool:
+        """See `Objective.suits_second_order`: only residual rows have a curvature."""
+        return super().suits_second_order() and self.has_rows()
 
     def has_rows(self) -> bool:
         """Whether the callable returns residual rows."""

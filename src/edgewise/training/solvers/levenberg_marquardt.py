@@ -1,4 +1,4 @@
-"""Levenberg–Marquardt with Nielsen's damping: the solver for networks of up to a few thousand parameters.
+"""Levenberg–Marquardt with Nielsen's damping: the solver for a few thousand parameters, or a few thousand residuals.
 
 Source: Nielsen, Damping parameter in Marquardt's method (1999); Madsen, Nielsen and Tingleff, Methods for non-linear
 least squares problems (2004), algorithm 3.16.
@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from edgewise.errors import OptionError
-from edgewise.training.gauss_newton import Linearisation
+from edgewise.training.gauss_newton import QuadraticModel
 from edgewise.training.objective import Objective
 from edgewise.training.solvers.solver import Step
 
-_SCALE_FLOOR = 1e-8  # of the largest diagonal entry: flat directions are damped like others
 _MOST_DAMPING = 1e20
 _LEAST_DAMPING = 1e-18
 _GROWTH = 2.0
@@ -40,8 +39,8 @@ class LeastSquaresProblem(Protocol):
         """The objective at the point."""
         ...
 
-    def linearise(self) -> Linearisation:
-        """Value, gradient and curvature at the point."""
+    def linearise(self) -> QuadraticModel:
+        """The quadratic model at the point."""
         ...
 
 
@@ -57,7 +56,7 @@ class Iteration:
         self.problem = problem
         self.damping = damping
         self.growth = _GROWTH
-        self.near: Linearisation | None = None
+        self.near: QuadraticModel | None = None
 
     def advance(self) -> tuple[float, bool]:
         """Try damped steps until one lowers the objective.
@@ -67,17 +66,16 @@ class Iteration:
         """
         near = self.problem.linearise() if self.near is None else self.near
         self.near = near
-        if not math.isfinite(near.value) or near.curvature.shape[0] == 0:
+        if not math.isfinite(near.value) or len(near.gradient) == 0:
             return near.value, False
-        diagonal = near.curvature.diagonal()
-        scale = torch.diag(diagonal.clamp_min(_SCALE_FLOOR * float(diagonal.max())))
         start = self.problem.parameters
         for _ in range(_TRIES):
-            step = _solve(near.curvature + self.damping * scale, near.gradient)
+            step = near.solve(self.damping)
             if step is not None:
                 self.problem.parameters = start + step
                 value = self.problem.value()
-                predicted = -float(near.gradient @ step + step @ (near.curvature @ step) / 2)
+                # −gᵀs − sᵀHs/2 for a step that solves (H + λD)s = −g, without H: Madsen et al., equation 3.14.
+                predicted = float((self.damping * near.scale * step - near.gradient) @ step) / 2
                 if math.isfinite(value) and value < near.value and predicted > 0:
                     self._relax((near.value - value) / predicted)
                     self.near = None
@@ -93,15 +91,6 @@ class Iteration:
         """Nielsen's update: the better the model predicted the gain, the less damping."""
         self.damping = max(_LEAST_DAMPING, self.damping * max(1 / 3, 1 - (2 * min(gain, 1.0) - 1) ** 3))
         self.growth = _GROWTH
-
-
-def _solve(matrix: Tensor, gradient: Tensor) -> Tensor | None:
-    """−matrix⁻¹·gradient, or None where the matrix is not numerically positive definite."""
-    factor, info = torch.linalg.cholesky_ex(matrix)
-    if int(info) != 0:
-        return None
-    step = -torch.cholesky_solve(gradient.unsqueeze(1), factor).squeeze(1)
-    return step if bool(step.isfinite().all()) else None
 
 
 def minimise(problem: LeastSquaresProblem, *, steps: int, damping: float = 1e-3, tolerance: float = 1e-14) -> float:
@@ -131,6 +120,9 @@ def minimise(problem: LeastSquaresProblem, *, steps: int, damping: float = 1e-3,
 @dataclass(frozen=True, kw_only=True)
 class LevenbergMarquardt:
     """Levenberg–Marquardt on the whole data set, with the exact structured Jacobian.
+
+    Steps are solved for by whatever is the least work: the matrix of the parameters, up to 3000; the matrix of the
+    residuals, up to 4000; or conjugate gradients.
 
     Args:
         damping: λ of the first step, relative to the curvature's diagonal; positive.
