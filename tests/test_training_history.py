@@ -28,7 +28,7 @@ def row(step, **values):
 def test_the_table_has_a_row_per_step(data):
     history = fit(KAN([2, 2, 1], seed=0), data, steps=4, validation=0.3)
     table = history.to_dict()
-    assert list(table) == ["step", "time", "train_loss", "validation_loss", "penalty", "damping"]
+    assert list(table) == ["step", "time", "train_loss", "validation_loss", "penalty", "damping", "slope"]
     assert table["step"] == [1, 2, 3, 4]
     assert len(history) == 4
     assert list(history) == history.rows

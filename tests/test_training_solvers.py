@@ -12,7 +12,7 @@ from edgewise.errors import OptionError
 from edgewise.kan import KAN
 from edgewise.network import KANLayer, Network
 from edgewise.training import LBFGS, Adam, LevenbergMarquardt, Smoothness, Sparsity, Sum, fit
-from edgewise.training.gauss_newton import Linearisation
+from edgewise.training.gauss_newton import Linearisation, jacobian_rows
 from edgewise.training.losses import MeanSquaredError, find_loss
 from edgewise.training.objective import CallableObjective, OutputObjective
 from edgewise.training.solvers import minimise
@@ -152,6 +152,34 @@ def test_levenberg_marquardt_solves_linear_least_squares_at_once(uniform, normal
     torch.testing.assert_close(model(x), wanted, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("cells", [20, 60, 150])
+def test_normal_equations_reach_the_last_digits_of_least_squares(cells, uniform):
+    # JᵀJ squares the condition number, but the gradient is that of the true residuals: steps refine each other.
+    x = uniform(-1, 1, 1500, 1)
+    y = torch.sin(9 * x) * x.exp()
+    model = KAN([1, 1], basis=BSpline(cells, 9), seed=0)
+    fit(model, x, y, solver="lm", steps=60)
+    design = model.all_layers[0].all_blocks()[0].features(x).flatten(1).numpy()
+    assert np.linalg.cond(design) > 1e6
+    solution = np.linalg.lstsq(design, y.numpy(), rcond=None)[0]
+    reached, wanted = (model(x) - y).detach().numpy(), design @ solution - y.numpy()
+    assert np.sqrt(np.mean(reached**2)) <= 1.01 * np.sqrt(np.mean(wanted**2)) + 1e-15
+
+
+def test_a_network_reaches_thirteen_digits(uniform):
+    def target(x):
+        return torch.exp(torch.sin(math.pi * x[:, 0]) + x[:, 1] ** 2)
+
+    # At the very ends of the domain there may be no samples to hold the last coefficients.
+    x, unseen = uniform(-1, 1, 1000, 2), uniform(-0.98, 0.98, 1000, 2)
+    model = KAN([2, 1, 1], basis=BSpline(3, 7), seed=0)
+    for cells in (3, 6, 12, 24, 48):
+        model = model.refine(grid=cells)
+        fit(model, x, target(x), solver="lm", steps=60)
+    assert (model(x)[:, 0] - target(x)).square().mean().sqrt() < 3e-13
+    assert (model(unseen)[:, 0] - target(unseen)).square().mean().sqrt() < 2e-12
+
+
 class Valley:
     """Rosenbrock's function as a problem of least squares."""
 
@@ -244,6 +272,51 @@ def test_hopeless_curvatures_end_the_iteration():
     _, moved = Iteration(problem, 1e-3).advance()
     assert not moved
     assert torch.equal(problem.parameters, start)
+
+
+def test_the_iteration_says_why_it_found_no_step(uniform, normal):
+    at_minimum = Valley()
+    at_minimum.parameters = torch.ones(2, dtype=F64)
+    nowhere = Cliff()
+    nowhere.parameters = torch.tensor([1.0, 1.0], dtype=F64)
+    for problem, obstacle in (
+        (at_minimum, "no step lowers the objective, up to rounding"),
+        (nowhere, "no step can be computed"),
+        (Indefinite(), "no step can be computed"),
+    ):
+        iteration = Iteration(problem, 1e-3)
+        assert not iteration.advance()[1]
+        assert iteration.obstacle == obstacle
+    iteration = Iteration(Valley(), 1e-3)
+    assert iteration.advance()[1]
+    assert iteration.obstacle == ""
+
+
+def test_the_slope_is_a_cosine(uniform, normal):
+    x, y = uniform(-1, 1, 50, 2), normal(50, 1)
+    model = KAN([2, 3, 1], basis=BSpline(3, 3), seed=0)
+    jacobian = jacobian_rows(model, x, torch.ones(50, 1, 1, dtype=F64))[0].numpy()
+    residuals = (model(x) - y).detach().numpy()[:, 0]
+    reached = np.linalg.norm(jacobian, axis=0) > 1e-3
+    cosines = (
+        residuals @ jacobian[:, reached] / np.linalg.norm(residuals) / np.linalg.norm(jacobian[:, reached], axis=0)
+    )
+    history = fit(model, x, y, solver="lm", steps=1)
+    assert history.last["slope"] == pytest.approx(np.abs(cosines).max())
+
+
+def test_convergence_is_explained(uniform, normal):
+    x = uniform(-1, 1, 60, 2)
+    exact = fit(KAN([2, 1], seed=0), x, x.sum(dim=1), steps=50)
+    assert (exact.reason, exact.detail) == ("converged", "no step lowers the objective, up to rounding")
+    noisy = fit(KAN([2, 1], seed=0), x, normal(60), steps=50)
+    assert (noisy.reason, noisy.detail) == ("converged", "the gradient vanishes")
+    assert noisy.last["slope"] < 1e-8
+    lazy = fit(KAN([2, 2, 1], seed=0), x, normal(60), solver=LevenbergMarquardt(tolerance=0.5), steps=50)
+    assert (lazy.reason, lazy.detail) == ("converged", "steps lower the objective by less than the tolerance")
+    assert lazy.last["slope"] > 1e-8
+    early = fit(KAN([2, 2, 1], seed=0), x, normal(60), steps=2)
+    assert (early.reason, early.detail) == ("steps", "")
 
 
 @pytest.mark.parametrize("batch", [None, 7])

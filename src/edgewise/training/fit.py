@@ -192,6 +192,7 @@ class _Training:
         elapsed = time.monotonic() - started
         # A solver that is done on grids that no longer fit the values is not done.
         converged = step.converged and (calm or not self._move_grids())
+        self.history.detail = step.detail if converged else ""
         return self.stopping.reason(self._goal(step, validation), self.stale, elapsed, converged)
 
     def _goal(self, step: Step, validation: float | None) -> float | None:

@@ -26,6 +26,7 @@ class History:
         rows: one per step: step, time (seconds since the start), train_loss, validation_loss (None without validation
             data), penalty, and the solver's own figures.
         reason: why the fit ended.
+        detail: how the solver converged, in words, such as "the gradient vanishes"; empty where it did not.
 
     Example:
         >>> from edgewise.training import History
@@ -37,6 +38,7 @@ class History:
 
     rows: list[dict[str, float | None]] = field(default_factory=list)
     reason: Reason = "steps"
+    detail: str = ""
 
     def append(self, row: dict[str, float | None]) -> None:
         """Add the row of a step."""

@@ -68,7 +68,8 @@ class LBFGSRun:
         with torch.enable_grad():
             penalty = float(self.objective.penalty_value().detach())
         stuck = bool((self.objective.parameters == before).all())
-        return Step(loss=value - penalty, penalty=penalty, converged=stuck)
+        detail = "no step changes the parameters" if stuck else ""
+        return Step(loss=value - penalty, penalty=penalty, converged=stuck, detail=detail)
 
     def _closure(self) -> Tensor:
         """The objective and its gradient; a plateau above all values seen where it is not finite."""

@@ -22,6 +22,7 @@ _MOST_DAMPING = 1e20
 _LEAST_DAMPING = 1e-18
 _GROWTH = 2.0
 _TRIES = 30  # rejections in a row before a step counts as stuck
+_FLAT = 1e-8  # slope, as `_slope` measures it, that counts as zero
 
 
 class LeastSquaresProblem(Protocol):
@@ -50,6 +51,11 @@ class Iteration:
     Args:
         problem: what is minimised, in place.
         damping: λ of the first step, relative to the curvature's diagonal.
+
+    Attributes:
+        slope: what is left of the gradient where the last step began: the cosine of the angle between the residuals
+            and the most parallel column of their Jacobian, of a sum of squares; of others, a number like it.
+        obstacle: why the last step was not found; empty where it was.
     """
 
     def __init__(self, problem: LeastSquaresProblem, damping: float) -> None:
@@ -57,6 +63,8 @@ class Iteration:
         self.damping = damping
         self.growth = _GROWTH
         self.near: QuadraticModel | None = None
+        self.slope = math.inf
+        self.obstacle = ""
 
     def advance(self) -> tuple[float, bool]:
         """Try damped steps until one lowers the objective.
@@ -66,19 +74,23 @@ class Iteration:
         """
         near = self.problem.linearise() if self.near is None else self.near
         self.near = near
+        self.obstacle = "no step can be computed"
         if not math.isfinite(near.value) or len(near.gradient) == 0:
             return near.value, False
+        self.slope = _slope(near)
         start = self.problem.parameters
         for _ in range(_TRIES):
             step = near.solve(self.damping)
             if step is not None:
                 self.problem.parameters = start + step
                 value = self.problem.value()
+                if math.isfinite(value):
+                    self.obstacle = "no step lowers the objective, up to rounding"
                 # −gᵀs − sᵀHs/2 for a step that solves (H + λD)s = −g, without H: Madsen et al., equation 3.14.
                 predicted = float((self.damping * near.scale * step - near.gradient) @ step) / 2
                 if math.isfinite(value) and value < near.value and predicted > 0:
                     self._relax((near.value - value) / predicted)
-                    self.near = None
+                    self.near, self.obstacle = None, ""
                     return value, True
             if self.damping > _MOST_DAMPING:
                 break
@@ -91,6 +103,12 @@ class Iteration:
         """Nielsen's update: the better the model predicted the gain, the less damping."""
         self.damping = max(_LEAST_DAMPING, self.damping * max(1 / 3, 1 - (2 * min(gain, 1.0) - 1) ** 3))
         self.growth = _GROWTH
+
+
+def _slope(near: QuadraticModel) -> float:
+    """The largest |g| / √(2·value·D): independent of the scale of the objective and of each parameter."""
+    lengths = (2 * near.value * near.scale).clamp_min(torch.finfo(near.scale.dtype).tiny).sqrt()
+    return float((near.gradient.abs() / lengths).max())
 
 
 def minimise(problem: LeastSquaresProblem, *, steps: int, damping: float = 1e-3, tolerance: float = 1e-14) -> float:
@@ -166,12 +184,20 @@ class LevenbergMarquardtRun:
         self.value, moved = self.iteration.advance()
         with torch.no_grad():
             penalty = float(self.objective.penalty_value())
+        converged = not moved or before - self.value <= self.options.tolerance * before
         return Step(
             loss=self.value - penalty,
             penalty=penalty,
-            figures={"damping": self.iteration.damping},
-            converged=not moved or before - self.value <= self.options.tolerance * before,
+            figures={"damping": self.iteration.damping, "slope": self.iteration.slope},
+            converged=converged,
+            detail=self._ending() if converged else "",
         )
+
+    def _ending(self) -> str:
+        """Why no further step can make progress."""
+        if self.iteration.slope <= _FLAT:
+            return "the gradient vanishes"
+        return self.iteration.obstacle or "steps lower the objective by less than the tolerance"
 
     def restart(self) -> None:
         """See `Run.restart`."""

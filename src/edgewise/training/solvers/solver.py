@@ -19,6 +19,7 @@ class Step:
         converged: no further step can make progress.
         exact: loss and penalty are those of all data at the parameters now in the model.
         whole: a pass over the data is complete; in between, nothing is compared or validated.
+        detail: how it converged, in words; empty where it did not.
     """
 
     loss: float
@@ -27,6 +28,7 @@ class Step:
     converged: bool = False
     exact: bool = True
     whole: bool = True
+    detail: str = ""
 
 
 class Run(Protocol):
