@@ -508,7 +508,6 @@ def test_fit_passes_its_options_on(fake_fit, table):
         "basis": None,
         "max_time": 5.0,
         "seed": 3,
-        "progress": True,
         "input_names": ("b", "a"),
         "output_names": ("y",),
     }

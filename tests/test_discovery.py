@@ -301,7 +301,9 @@ def test_views_take_logarithms_of_columns_that_span_decades():
     standard = first.standard_targets(y)
     assert float(standard.mean()) == pytest.approx(0, abs=1e-12)
     assert float(standard.std(correction=0)) == pytest.approx(1, rel=1e-12)
-    torch.testing.assert_close(first.domain, torch.tensor([[math.log(1e-3), math.log(1e3)], [-1.0, 1.0]], dtype=F64))
+    ends = torch.tensor([[math.log(1e-3), math.log(1e3)], [-1.0, 1.0]], dtype=F64)
+    reach = (first.domain - ends) * torch.tensor([-1.0, 1.0], dtype=F64)
+    assert bool(((reach > 0) & (reach < 0.051 * (ends[:, 1:] - ends[:, :1]))).all())  # a little beyond the data
     assert len(natural_views(x[:, 1:], x[:, 1:])) == 1
 
 
@@ -314,16 +316,17 @@ def test_views_of_constant_columns_have_a_domain_and_a_spread():
     assert model(x).shape == (5, 1)
 
 
-def test_rows_are_held_out_from_fifty_on():
+def test_rows_are_held_out_from_twenty_on():
     x, y = table(3, 50, 2), noise(4, 50, 1)
     parts = Rows.split(x, y, seed=1)
     assert (len(parts.x), len(parts.x_held)) == (40, 10)
     together = torch.cat([torch.cat([parts.x, parts.y], dim=1), torch.cat([parts.x_held, parts.y_held], dim=1)])
     whole = torch.cat([x, y], dim=1)
     assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, whole.tolist()))
-    few = Rows.split(x[:49], y[:49], seed=1)
+    few = Rows.split(x[:19], y[:19], seed=1)
     assert torch.equal(few.x, few.x_held)
-    assert len(few.x) == 49
+    assert len(few.x) == 19
+    assert (few.judged_apart, parts.judged_apart) == (False, True)
     assert not torch.equal(Rows.split(x, y, seed=2).x, parts.x)
 
 
@@ -390,7 +393,7 @@ def test_noise_is_not_fitted():
     fresh = table(6, 300, 1, low=-1)
     error = (fitted.model(fresh) - torch.sin(2 * fresh)).detach().square().mean().sqrt()
     assert error < 0.1  # a third of the noise
-    assert "smoothness" in fitted.notes[0]
+    assert "grid 20, degree 3" in fitted.notes[0]
 
 
 def test_the_basis_may_be_chosen():

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from edgewise.kan import KAN, load
     from edgewise.network import KANLayer
     from edgewise.primitives import Primitive, get_primitive, register_primitive
-    from edgewise.training import LBFGS, Adam, History, LevenbergMarquardt, Smoothness, Sparsity, fit
+    from edgewise.training import (
+        LBFGS,
+        Adam,
+        History,
+        LevenbergMarquardt,
+        Smoothness,
+        Sparsity,
+        fit,
+        fit_multilevel,
+        spline_floor,
+        standard_errors,
+    )
 
 _HOMES = {
     "Adam": "training",
@@ -59,6 +70,9 @@ _HOMES = {
     "create_dataset": "data",
     "discover": "discovery",
     "fit": "training",
+    "fit_multilevel": "training",
+    "spline_floor": "training",
+    "standard_errors": "training",
     "from_frame": "data",
     "get_primitive": "primitives",
     "load": "kan",
@@ -98,11 +112,14 @@ __all__ = [
     "create_dataset",
     "discover",
     "fit",
+    "fit_multilevel",
     "from_frame",
     "get_primitive",
     "load",
     "read_table",
     "register_primitive",
+    "spline_floor",
+    "standard_errors",
 ]
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edgewise.basis import Basis
 from edgewise.discovery import discover, fit_table
+from edgewise.errors import OptionError
 from edgewise.lazy import LazyModule
 from edgewise.network import NodeWidth
 
@@ -30,13 +31,14 @@ class KANRegressor(RegressorMixin, BaseEstimator):
 
     Args:
         hidden: nodes of the hidden layers, such as (5,); chosen by held-out rows if None.
-        basis: function family of every edge; cubic B-splines if None.
+        basis: function family of every edge, kept as it is; splines of growing resolution if None.
         max_time: seconds after which nothing new is tried.
         random_state: fixes the start and the hold-out; an integer, a RandomState or None.
 
     Attributes:
         model_: the network, in the units of the data.
-        history_: of its last training.
+        history_: of its training, with a note for everything that was tried.
+        notes_: what was chosen, a line each.
         n_features_in_: number of inputs.
         feature_names_in_: their names, where X was a frame.
         formula_: after `symbolify`, the formula in the names and units of the data.
@@ -92,6 +94,8 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         )
         self.model_ = fitted.model
         self.history_ = fitted.history
+        self.notes_ = fitted.notes
+        self._residuals = fitted.residuals.numpy()
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -112,6 +116,51 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         with torch.no_grad():
             predicted = self.model_(torch.tensor(X)).numpy()
         return predicted[:, 0] if self._flat else predicted
+
+    def predict_interval(self, X: Any, *, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Intervals that hold new measurements with a given probability.
+
+        Their half width is a quantile of the absolute errors on the rows that were held out, whatever the noise is
+        distributed like, as long as new rows are drawn as those of the training were.
+
+        Args:
+            X: inputs, array or frame of shape (N, I).
+            coverage: the probability, between 0 and 1.
+
+        Returns:
+            Lower and upper ends, each of shape (N,) or (N, O), as the targets were given.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            OptionError: the coverage is out of range, or more than the number of rows held out can tell.
+            ValueError: X cannot be used.
+
+        Example:
+            >>> import numpy as np
+            >>> from edgewise import KANRegressor
+            >>> rng = np.random.default_rng(0)
+            >>> X = rng.uniform(size=(400, 1))
+            >>> y = X[:, 0] ** 2 + 0.1 * rng.normal(size=400)
+            >>> low, high = KANRegressor(random_state=0).fit(X[:200], y[:200]).predict_interval(X[200:])
+            >>> bool(0.8 < np.mean((low < y[200:]) & (y[200:] < high)) < 1)
+            True
+
+        Source: Lei et al., Distribution-free predictive inference for regression (2018), algorithm 2 (split conformal).
+        """
+        check_is_fitted(self, "model_")
+        if not 0 < coverage < 1:
+            raise OptionError(f"the coverage is a probability between 0 and 1, got {coverage}")
+        held_out = len(self._residuals)
+        rank = int(np.ceil((held_out + 1) * coverage))
+        if rank > held_out:
+            raise OptionError(
+                f"intervals of coverage {coverage} need {int(np.ceil(coverage / (1 - coverage)))} held-out rows, "
+                f"a fifth of all; this fit held out {held_out}"
+            )
+        half = np.sort(np.abs(self._residuals), axis=0)[rank - 1]
+        predicted = self.predict(X)
+        half = half[0] if self._flat else half
+        return predicted - half, predicted + half
 
     def plot(self) -> Figure:
         """The diagram of the fitted network.

@@ -23,7 +23,7 @@ from edgewise.network import (
     arities,
     check_names,
     domain_grid,
-    linear_coefficients,
+    small_random_coefficients,
 )
 from edgewise.network.base import Base, base_function
 from edgewise.primitives import Primitive
@@ -41,7 +41,6 @@ else:
     sympy = LazyModule("sympy")
 
 _SAMPLE_ROWS = 256
-_START = 0.1  # standard deviation of the coefficients at the start
 _HIDDEN_DOMAIN = (-1.0, 1.0)
 
 
@@ -237,20 +236,10 @@ def _bases(basis: Basis | Sequence[Basis] | None, layers: int) -> list[Basis]:
 
 
 def _start(basis: Basis, base: Base, grid: Tensor, nodes: tuple[int, ...], generator: torch.Generator) -> BasisBlock:
-    """A block of small random functions: near zero all nodes are alike, and none is stuck outside its grid.
-
-    The factors of a product start as random straight lines instead: where all are near 0, none has a gradient.
-
-    Returns:
-        The block.
-    """
-    inputs, outputs = grid.shape[0], sum(nodes)
-    shape = (inputs, basis.size, outputs)
-    coefficients = _START * torch.randn(shape, generator=generator, dtype=grid.dtype)
-    is_factor = torch.tensor([float(arity > 1) for arity in nodes for _ in range(arity)], dtype=grid.dtype)
-    slopes = is_factor * torch.randn((inputs, 1, outputs), generator=generator, dtype=grid.dtype)
-    coefficients += slopes * linear_coefficients(basis, grid).unsqueeze(-1)
+    """A block at its random start."""
+    coefficients = small_random_coefficients(basis, grid, nodes, generator)
     weight = None
     if base_function(base) is not None:
+        inputs, outputs = grid.shape[0], sum(nodes)
         weight = torch.randn((inputs, outputs), generator=generator, dtype=grid.dtype) / inputs**0.5
     return BasisBlock(basis, grid, coefficients, base=base, base_weight=weight)

@@ -66,7 +66,6 @@ def fit(table: str, target: tuple[str, ...], out: str | None, **options: Any) ->
         basis=options["basis"],
         max_time=options["max_time"],
         seed=options["seed"],
-        progress=True,
         input_names=data.input_names,
         output_names=data.target_names,
     )

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from edgewise.data import as_dataset
 from edgewise.discovery.formulas import Formula, Front, rated
-from edgewise.discovery.topology import Candidate, Rows, climb
+from edgewise.discovery.topology import Candidate, climb
 from edgewise.discovery.view import View, natural_views
 from edgewise.errors import OptionError, ShapeError, SymbolicError
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
 from edgewise.network import KANLayer, Options, SymbolicBlock, check_names
 from edgewise.symbolic import TOLERANCE, auto_symbolic
+from edgewise.training.multilevel import Rows
 
 if TYPE_CHECKING:
     import sympy

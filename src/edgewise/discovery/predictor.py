@@ -1,36 +1,47 @@
-"""The best predictor of a table: width and smoothness chosen by held-out data."""
+"""The best predictor of a table: view, topology, level and smoothing chosen by held-out data."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from edgewise.basis import Basis, BSpline
-from edgewise.discovery.topology import Rows
-from edgewise.discovery.view import View, natural_views
+from edgewise.basis import Basis
+from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_error
+from edgewise.discovery.ladder import Topology, ladder, parameters_of
+from edgewise.discovery.view import View, natural_views, possible_views
 from edgewise.errors import OptionError
 from edgewise.kan import KAN
 from edgewise.network import NodeWidth, arities, check_names
-from edgewise.symbolic import sharpened
-from edgewise.training import History, MeanSquaredError, Smoothness, fit
+from edgewise.threads import threads_for
+from edgewise.training import History
+from edgewise.training.multilevel import (
+    EXACT,
+    Climber,
+    Contestant,
+    Rows,
+    Starter,
+    history_of,
+    race,
+    thinned,
+    warm_up,
+)
+from edgewise.training.multilevel.level import START
 
-# Hidden layers tried where no width is given, from additive on.
-_LADDER: tuple[tuple[NodeWidth, ...], ...] = ((), (1,), (2,), (5,), (10,))
-_SMOOTHNESS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-7)  # from stiff to free, each fit starting from the one before
-_STEPS = 40
-_PATIENCE = 12
-_FINAL_STEPS = 15
-_WORSE = 1.1  # factor by which the held-out error may rise before freer fits are not tried
-_IN_VAIN = 2  # widths in a row without gain before wider ones are not tried
-_GAIN = 0.98
-_SHARP = 1e-3  # of the spread: below this held-out error the data are as good as free of noise
-_MOST_PARAMETERS = 3000
+_FIRST = 3  # topologies of each view that are compared before the best go on
+_PATIENCE = 4  # topologies in a row that were not better
+_STARTS_OF_WIDTH = 6
+_ROWS_PER_PARAMETER = 1.1
+_MOST_PARAMETERS = 4000
+_EXCELLENT = 1e-9  # of the spread of the targets: an error from which simpler is better, and nothing new is started
+_WORTH = 0.5  # factor by which a transformed view has to beat the plain one,
+_MUCH_BETTER = 0.05  # and by which it has to for the plain one not to be tried
+_WORDS = {"log": "logarithm", "x^2": "square", "1/x": "reciprocal"}
+_ANALYTIC_SHARE = 0.4  # of the time
 
 
 @dataclass(frozen=True)
@@ -39,23 +50,15 @@ class TableFit:
 
     Args:
         model: in the user's units.
-        history: of the last training.
+        history: of the network, with a note for everything that was tried.
         notes: what was chosen, a line each.
+        residuals: on rows that were held out, in the user's units, shape (M, O); empty where none were.
     """
 
     model: KAN
     history: History
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A trained network, how it was trained, and its held-out error in the user's units."""
-
-    model: KAN
-    view: View
-    weight: float
-    error: float
+    residuals: Tensor
 
 
 def fit_table(
@@ -66,23 +69,22 @@ def fit_table(
     basis: Basis | None = None,
     max_time: float | None = None,
     seed: int = 0,
-    progress: bool = False,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
 ) -> TableFit:
     """Fit a network to a table, with nothing to tune.
 
-    Positive columns that span decades are tried by their logarithm. Width and smoothness are chosen by held-out rows;
-    then the choice is trained on all rows.
+    Inputs and targets are tried as they are, by their logarithm and, for targets, by their square and reciprocal.
+    Topologies from additive to general race against each other from coarse splines to fine ones, together with a linear
+    fit of products of polynomials; held-out rows choose. Then the choice is trained on all rows.
 
     Args:
         x: inputs, shape (N, I), float64.
         y: targets, shape (N, O), float64.
         width: of the network, inputs and outputs included; chosen if not given.
-        basis: function family of every edge; cubic B-splines if not given.
+        basis: function family of every edge, kept as it is; splines of growing resolution if not given.
         max_time: seconds after which nothing new is tried.
         seed: fixes what is random.
-        progress: show the progress of the last training on standard error.
         input_names: one per input.
         output_names: one per output.
 
@@ -100,107 +102,167 @@ def fit_table(
         >>> float((fitted.model(x) - 1e6 * x**2).detach().abs().max()) < 1e-3
         True
     """
-    deadline = math.inf if max_time is None else time.monotonic() + max_time
+    started = time.monotonic()
+    deadline = math.inf if max_time is None else started + max_time
     inputs, outputs = x.shape[1], y.shape[1]
     of_inputs = check_names(input_names, inputs, "inputs") or tuple(f"x{i}" for i in range(inputs))
     numbered = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
     of_outputs = check_names(output_names, outputs, "outputs") or numbered
-    if width is not None and (width[0] != inputs or _plain_nodes(width[-1]) != outputs):
+    if width is not None and (width[0] != inputs or len(arities(width[-1])) != outputs):
         raise OptionError(f"the table has {inputs} inputs and {outputs} outputs, which the width {width} does not fit")
-    widths = [list(width)] if width is not None else [[inputs, *hidden, outputs] for hidden in _LADDER]
-    best = _best_choice(x, y, widths, BSpline() if basis is None else basis, seed, deadline)
-    history = _final_training(best, x, y, seed, progress)
-    notes = [f"width {best.model.width}, smoothness {best.weight:g}, chosen by held-out rows"]
-    transforms = (*best.view.inputs, *best.view.outputs)
-    logs = [name for name, how in zip((*of_inputs, *of_outputs), transforms, strict=True) if how == "log"]
-    if logs:
-        notes.append(f"by their logarithm: {', '.join(logs)}")
-    inner = best.view.unscaled(best.model)
-    model = best.view.outer(inner, x, input_names=of_inputs, output_names=of_outputs)
-    return TableFit(model=model, history=history, notes=tuple(notes))
+    search = _Search(x, y, width, basis, seed, deadline)
+    with threads_for(len(x) * _MOST_PARAMETERS // 10):
+        field = race(
+            search.starters(),
+            first=_FIRST * len(search.views),
+            patience=_PATIENCE * len(search.views) if search.rows[0].judged_apart else 0,
+            target=_EXCELLENT,
+            aim=EXACT,
+            deadline=deadline,
+        )
+        best = _simplest_of_the_best(field)
+        view, rows = search.view_of[id(best)]
+        refitted = best.refit(view.inner_inputs(x), view.standard_targets(y))
+    assert isinstance(refitted, KAN)
+    model = view.outer(view.unscaled(refitted), x, input_names=of_inputs, output_names=of_outputs)
+    history = history_of(
+        [best, *(each for each in field if each is not best)],
+        float(y.var(dim=0, correction=0).mean()),
+        started,
+        "max_time" if time.monotonic() >= deadline else "converged",
+    )
+    return TableFit(
+        model=model,
+        history=history,
+        notes=_notes(best, view, (*of_inputs, *of_outputs)),
+        residuals=search.residuals(best, rows),
+    )
 
 
-def _best_choice(
-    x: Tensor, y: Tensor, widths: list[list[NodeWidth]], basis: Basis, seed: int, deadline: float
-) -> _Choice:
-    best: _Choice | None = None
-    in_vain = 0
-    for width in widths:
-        if best is not None and (time.monotonic() > deadline or not _affordable(width, basis, len(x))):
-            break
-        tried = [_path(x, y, view, width, basis, seed, deadline) for view in _views_left(best, x, y)]
-        found = min(tried, key=lambda choice: choice.error)
-        in_vain += 1
-        if best is None or found.error < _GAIN * best.error:
-            best, in_vain = found, 0
-        if in_vain == _IN_VAIN or best.error == 0:
-            break
-    assert best is not None
-    return best
+def _simplest_of_the_best(field: Sequence[Contestant]) -> Contestant:
+    """The network of fewest parameters among those that are excellent, else the one of the least error."""
+    excellent = [each for each in field if each.error <= max(_EXCELLENT, field[0].error)]
+    return min(excellent, key=lambda each: each.stages[-1].parameters)
 
 
-def _views_left(best: _Choice | None, x: Tensor, y: Tensor) -> list[View]:
-    """All views for the first width; the targets' transform is chosen anew only while networks are small."""
-    views = natural_views(x, y)
-    return views if best is None or max(map(_plain_nodes, best.model.width)) <= x.shape[1] else [best.view]
+def _notes(best: Contestant, view: View, names: tuple[str, ...]) -> tuple[str, ...]:
+    level = best.stages[-1].level
+    notes = [f"{best.label}, width {best.model.width}{'' if level is None else f', {level}'}, chosen by held-out rows"]
+    transformed = [
+        f"{name} by its {_WORDS[how]}"
+        for name, how in zip(names, (*view.inputs, *view.outputs), strict=True)
+        if how != "x"
+    ]
+    return (*notes, *([f"seen through: {', '.join(transformed)}"] if transformed else []))
 
 
-def _plain_nodes(entry: NodeWidth) -> int:
-    return len(arities(entry))
+class _Search:
+    """Everything that may be tried on a table.
 
+    Args:
+        x: inputs, shape (N, I).
+        y: targets, shape (N, O).
+        width: of the network, or None.
+        basis: of every edge, or None.
+        seed: fixes what is random.
+        deadline: monotonic time after which no step is taken.
+    """
 
-def _affordable(width: list[NodeWidth], basis: Basis, rows: int) -> bool:
-    nodes = [arities(entry) for entry in width]
-    parameters = basis.size * sum(len(before) * sum(after) for before, after in pairwise(nodes))
-    return parameters <= min(_MOST_PARAMETERS, rows)
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        width: Sequence[NodeWidth] | None,
+        basis: Basis | None,
+        seed: int,
+        deadline: float,
+    ) -> None:
+        self.x, self.y = x, y
+        self.width, self.basis, self.seed, self.deadline = width, basis, seed, deadline
+        spread = y.std(dim=0, correction=0)
+        self.center, self.spread = y.mean(dim=0), torch.where(spread > 0, spread, 1.0)
+        self.views = self._promising_views()
+        self.rows = [self._rows(view) for view in self.views]
+        self.view_of: dict[int, tuple[View, Rows]] = {}
 
+    def starters(self) -> Iterator[Starter]:
+        """The networks to try, the most promising first."""
+        inputs, outputs = self.x.shape[1], self.y.shape[1]
+        if self.width is not None:
+            topology = Topology("given width", self._build_given)
+            topologies = [topology] if len(self.width) == 2 else [topology] * _STARTS_OF_WIDTH
+        else:
+            topologies = list(ladder(inputs, outputs))
+        analytic = self.width is None and self.basis is None and outputs == 1 and inputs <= MOST_INPUTS
+        for position, topology in enumerate(topologies):
+            for number in range(len(self.views)):
+                if position == 0 or self._is_affordable(topology):
+                    yield lambda number=number, topology=topology, position=position: self._started(
+                        number, topology, self.seed + position
+                    )
+            if position == _FIRST - 1 and analytic and self.rows[0].judged_apart:
+                for number in range(len(self.views)):
+                    yield lambda number=number: self._analytic(number)
 
-def _path(
-    x: Tensor, y: Tensor, view: View, width: list[NodeWidth], basis: Basis, seed: int, deadline: float
-) -> _Choice:
-    """The best of fits from stiff to free, each starting from the one before."""
-    rows = Rows.split(view.inner_inputs(x), view.standard_targets(y), seed)
-    raw = Rows.split(x, y, seed)
-    model = KAN(width, basis=basis, domain=view.domain.tolist(), seed=seed)
-    best: _Choice | None = None
-    for weight in _SMOOTHNESS:
-        options = {"steps": _STEPS, "patience": _PATIENCE, "validation": (rows.x_held, rows.y_held), "seed": seed}
-        fit(model, rows.x, rows.y, penalty=Smoothness(weight=weight), **options)
-        error = _error(model, view, raw)
-        if best is None or error < best.error:
-            best = _Choice(_copy(model), view, weight, error)
-        if error > _WORSE * best.error or time.monotonic() > deadline:
-            break
-    assert best is not None
-    if rows.error(best.model) < _SHARP:
-        held_out = (rows.x_held, rows.y_held)
-        sharp = sharpened(best.model, rows.x, rows.y, loss=_MSE, held_out=held_out)
-        error = _error(sharp, view, raw)
-        if error < best.error:
-            best = _Choice(sharp, view, 0.0, error)
-    return best
+    def residuals(self, best: Contestant, rows: Rows) -> Tensor:
+        """Of the held-out rows, in the user's units."""
+        if not rows.judged_apart:
+            return self.y[:0]
+        with torch.no_grad():
+            return (rows.outward(best.model(rows.x_held)) - rows.y_held) * self.spread
 
+    def _started(self, number: int, topology: Topology, seed: int) -> Climber | None:
+        view, rows = self.views[number], self.rows[number]
+        basis = START.basis if self.basis is None else self.basis
+        model = topology.build(basis, view.domain.tolist(), seed)
+        warm_up(model, rows, self.deadline)
+        if topology.thin:
+            model = thinned(model, rows, self.deadline)
+            if model is None:
+                return None
+        climbs = self.basis is None and rows.judged_apart
+        climber = Climber.settled(model, rows, topology.label, self.deadline, climbs=climbs)
+        self.view_of[id(climber)] = (view, rows)
+        return climber
 
-@torch.no_grad()
-def _error(model: KAN, view: View, raw: Rows) -> float:
-    """Root mean square error on held-out rows, each target in units of its spread; infinite where not finite."""
-    predicted = view.unscaled(model)(view.inner_inputs(raw.x_held))
-    logarithm = torch.tensor([name == "log" for name in view.outputs])
-    predicted = torch.where(logarithm, predicted.exp(), predicted)
-    spread = raw.y.std(dim=0, correction=0)
-    error = float(((predicted - raw.y_held) / torch.where(spread > 0, spread, 1.0)).square().mean().sqrt())
-    return error if math.isfinite(error) else math.inf
+    def _analytic(self, number: int) -> AnalyticContestant | None:
+        view, rows = self.views[number], self.rows[number]
+        now = time.monotonic()
+        until = now + _ANALYTIC_SHARE * (self.deadline - now) if math.isfinite(self.deadline) else math.inf
+        contestant = AnalyticContestant.of(rows, view.domain, "products of polynomials", until)
+        if contestant is not None:
+            self.view_of[id(contestant)] = (view, rows)
+        return contestant
 
+    def _build_given(self, basis: Basis, domain: object, seed: int) -> KAN:
+        assert self.width is not None
+        return KAN(self.width, basis=basis, domain=domain, seed=seed)  # pyright: ignore[reportArgumentType]
 
-def _final_training(best: _Choice, x: Tensor, y: Tensor, seed: int, progress: bool) -> History:
-    """Train the choice on all rows."""
-    inner = (best.view.inner_inputs(x), best.view.standard_targets(y))
-    penalty = Smoothness(weight=best.weight) if best.weight else None
-    return fit(best.model, inner, steps=_FINAL_STEPS, penalty=penalty, seed=seed, progress=progress)
+    def _is_affordable(self, topology: Topology) -> bool:
+        if self.width is not None:
+            return True
+        basis = START.basis if self.basis is None else self.basis
+        most = min(_MOST_PARAMETERS, self.rows[0].y.numel() / _ROWS_PER_PARAMETER)
+        return parameters_of(topology, self.x.shape[1], basis) <= most
 
+    def _promising_views(self) -> list[View]:
+        """The plain view, before it another one if that makes the table much easier to fit."""
+        if self.x.shape[1] > MOST_INPUTS or self.y.shape[1] > 1:
+            return natural_views(self.x, self.y)
+        plain, *others = possible_views(self.x, self.y)
+        errors = {id(view): quick_error(view.on_unit_interval(self._rows(view))) for view in (plain, *others)}
+        best = min((plain, *others), key=lambda view: errors[id(view)])
+        share = errors[id(best)] / errors[id(plain)] if errors[id(plain)] > 0 else 1.0
+        return [plain] if share > _WORTH else ([best] if share < _MUCH_BETTER else [best, plain])
 
-def _copy(model: KAN) -> KAN:
-    return model.copied()
+    def _rows(self, view: View) -> Rows:
+        """Rows whose errors are judged in the user's units, in which the targets have spread 1."""
+        raw = Rows.split(self.x, (self.y - self.center) / self.spread, self.seed)
+        x, y = raw.x, raw.y * self.spread + self.center
 
+        def outward(standard: Tensor) -> Tensor:
+            return (view.outer_targets(standard) - self.center) / self.spread
 
-_MSE = MeanSquaredError()
+        inner = view.inner_inputs(x)
+        held = inner if not raw.judged_apart else view.inner_inputs(raw.x_held)
+        return Rows(inner, view.standard_targets(y), held, raw.y_held, outward)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from edgewise.basis import BSpline
@@ -16,9 +15,8 @@ from edgewise.kan import KAN
 from edgewise.network import NodeWidth, arities
 from edgewise.surgery import attribution
 from edgewise.training import Sparsity, fit
+from edgewise.training.multilevel import Rows
 
-_FEWEST_TO_HOLD_OUT = 50
-_HELD_OUT = 0.2
 _PLAIN_STEPS = 20
 _SPARSE_STEPS = 100
 _REFIT_STEPS = 40
@@ -29,40 +27,6 @@ _EXACT = 1e-9  # of the spread of the targets: nothing more to win
 _PATIENCE = 2  # networks in a row that were not worth it
 # Hidden layers, from additive to general: none, one sum, one product of two sums, sums enough to be thinned.
 _LADDER: tuple[tuple[NodeWidth, ...], ...] = ((), (1,), ([0, 1],), (5,), (10,))
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows to train on and rows to judge by, in the units of training."""
-
-    x: Tensor
-    y: Tensor
-    x_held: Tensor
-    y_held: Tensor
-
-    @classmethod
-    def split(cls, x: Tensor, y: Tensor, seed: int) -> Rows:
-        """Hold out a fifth of the rows, or judge by the training rows where there are few.
-
-        Args:
-            x: inputs, shape (N, I).
-            y: targets, shape (N, O).
-            seed: fixes which rows are held out.
-
-        Returns:
-            The parts.
-        """
-        if len(x) < _FEWEST_TO_HOLD_OUT:
-            return cls(x, y, x, y)
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-        held, kept = order[: round(_HELD_OUT * len(x))], order[round(_HELD_OUT * len(x)) :]
-        return cls(x[kept], y[kept], x[held], y[held])
-
-    @torch.no_grad()
-    def error(self, model: KAN) -> float:
-        """Root mean square error on the rows to judge by; infinite where the model has no value."""
-        value = float((model(self.x_held) - self.y_held).square().mean().sqrt())
-        return value if math.isfinite(value) else math.inf
 
 
 @dataclass(frozen=True)

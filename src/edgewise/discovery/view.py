@@ -1,8 +1,9 @@
-"""How a table is looked at: which columns by their logarithm, and in what units networks are trained on it."""
+"""How a table is looked at: columns by their logarithm or another transform, and the units of training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -10,11 +11,22 @@ from torch import Tensor
 
 from edgewise.data import column_transforms
 from edgewise.network import Network
+from edgewise.primitives import get_primitive
 from edgewise.surgery import scale_outputs, with_transforms
+from edgewise.training.multilevel import Rows
 
 Model = TypeVar("Model", bound=Network)
 
-_INVERSE = {"log": "exp", "x": "x"}
+_FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
+    "x": lambda column: column,
+    "log": torch.log,
+    "x^2": torch.square,
+    "1/x": torch.reciprocal,
+}
+# Primitives that undo a transform, one after the other: a square that comes out negative has no root.
+_INVERSE: dict[str, tuple[str, ...]] = {"x": (), "log": ("exp",), "x^2": ("abs", "sqrt"), "1/x": ("1/x",)}
+_REACH, _MOST_REACH = 5.0, 0.05  # of the range, the first over the number of rows: how far domains go beyond
+_LEAST_RATIO = 4.0  # of largest to smallest value: positive columns of less are much the same by their logarithm
 _PAD = 1e-9  # of a column's magnitude: half the width of the domain of a constant column
 
 
@@ -24,10 +36,10 @@ class View:
 
     Args:
         inputs: "log" or "x" for each input column.
-        outputs: "log" or "x" for each target column.
+        outputs: "x", "log", "x^2" or "1/x" for each target column.
         center: mean of each transformed target, shape (O,).
         spread: standard deviation of each transformed target, shape (O,); 1 where it is constant.
-        domain: smallest and largest transformed value of each input, shape (I, 2).
+        domain: of the transformed inputs, a little wider than their range, shape (I, 2).
     """
 
     inputs: tuple[str, ...]
@@ -44,7 +56,7 @@ class View:
             x: inputs, shape (N, I).
             y: targets, shape (N, O).
             inputs: "log" or "x" for each input column.
-            outputs: "log" or "x" for each target column.
+            outputs: "x", "log", "x^2" or "1/x" for each target column.
 
         Returns:
             The view.
@@ -52,7 +64,9 @@ class View:
         inner_x, inner_y = _transformed(x, inputs), _transformed(y, outputs)
         spread = inner_y.std(dim=0, correction=0)
         low, high = inner_x.amin(dim=0), inner_x.amax(dim=0)
-        pad = torch.where(high > low, 0.0, _PAD * torch.maximum(low.abs(), torch.ones_like(low)))
+        # New inputs reach a little beyond those seen.
+        reach = min(_REACH / len(x), _MOST_REACH) * (high - low)
+        pad = torch.where(high > low, reach, _PAD * torch.maximum(low.abs(), torch.ones_like(low)))
         return cls(
             inputs=inputs,
             outputs=outputs,
@@ -65,6 +79,12 @@ class View:
         """Inputs as networks take them, (N, I): logarithms where chosen."""
         return _transformed(x, self.inputs)
 
+    def on_unit_interval(self, rows: Rows) -> Rows:
+        """Rows with their inputs on [−1, 1], the domain in its own units."""
+        low, high = self.domain[:, 0], self.domain[:, 1]
+        x, held = ((2 * part - low - high) / (high - low) for part in (rows.x, rows.x_held))
+        return replace(rows, x=x, x_held=held)
+
     def inner_targets(self, y: Tensor) -> Tensor:
         """Targets in the units in which formulas are named, (N, O): logarithms where chosen."""
         return _transformed(y, self.outputs)
@@ -72,6 +92,16 @@ class View:
     def standard_targets(self, y: Tensor) -> Tensor:
         """Targets in the units in which networks are trained, (N, O): of mean 0 and spread 1."""
         return (self.inner_targets(y) - self.center) / self.spread
+
+    def outer_targets(self, standard: Tensor) -> Tensor:
+        """What networks give, (N, O), in the user's units."""
+        inner = standard * self.spread + self.center
+        columns = []
+        for column, name in zip(inner.T, self.outputs, strict=True):
+            for inverse in _INVERSE[name]:
+                column = get_primitive(inverse).function(column)
+            columns.append(column)
+        return torch.stack(columns, dim=1)
 
     def unscaled(self, model: Model) -> Model:
         """A network trained on standard targets, as a new one that gives inner targets."""
@@ -89,10 +119,15 @@ class View:
         Returns:
             A new network from the user's inputs to the user's targets.
         """
-        outputs = [_INVERSE[name] for name in self.outputs]
-        return with_transforms(
-            model, self.inputs, outputs, sample=x, input_names=input_names, output_names=output_names
-        )
+        inputs: Sequence[str] = self.inputs
+        undone = [_INVERSE[name] for name in self.outputs]
+        for position in range(max(1, *map(len, undone))):
+            outputs = [inverse[position] if position < len(inverse) else "x" for inverse in undone]
+            model = with_transforms(
+                model, inputs, outputs, sample=x, input_names=input_names, output_names=output_names
+            )
+            inputs = ("x",) * len(self.inputs)
+        return model
 
 
 def natural_views(x: Tensor, y: Tensor) -> list[View]:
@@ -111,6 +146,30 @@ def natural_views(x: Tensor, y: Tensor) -> list[View]:
     return [View.of(x, y, inputs=inputs, outputs=outputs) for inputs, outputs in choices]
 
 
+def possible_views(x: Tensor, y: Tensor) -> list[View]:
+    """All views that a table allows: its inputs as they are, by rule, or all by their logarithm; targets likewise.
+
+    Args:
+        x: inputs, shape (N, I).
+        y: targets, shape (N, O).
+
+    Returns:
+        One or more views, the plain one first.
+    """
+    plain = ("x",) * x.shape[1]
+    wide = tuple("log" if _is_wide(column) else "x" for column in x.T)
+    inputs = dict.fromkeys([plain, column_transforms(x), wide])
+    transforms = ["x"]
+    if bool((y > 0).all()):
+        transforms += ["log", "x^2", "1/x"]
+    elif bool((y >= 0).all()):
+        transforms += ["x^2"]
+    return [View.of(x, y, inputs=each, outputs=(name,) * y.shape[1]) for each in inputs for name in transforms]
+
+
+def _is_wide(column: Tensor) -> bool:
+    return bool(column.min() > 0) and float(column.max() / column.min()) > _LEAST_RATIO
+
+
 def _transformed(columns: Tensor, names: tuple[str, ...]) -> Tensor:
-    logarithm = torch.tensor([name == "log" for name in names], device=columns.device)
-    return torch.where(logarithm, torch.where(logarithm, columns, 1.0).log(), columns)
+    return torch.stack([_FORWARD[name](column) for column, name in zip(columns.T, names, strict=True)], dim=1)

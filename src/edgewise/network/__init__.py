@@ -5,6 +5,7 @@ from edgewise.network.block import Block, edge_list
 from edgewise.network.layer import Domain, KANLayer, check_precision, domain_grid, linear_coefficients
 from edgewise.network.network import SAMPLE_SIZE, Network, Options, check_names
 from edgewise.network.nodes import NodeWidth, arities, subnodes
+from edgewise.network.start import small_random_coefficients
 from edgewise.network.symbolic_block import SymbolicBlock
 from edgewise.network.trace import LayerTrace, Trace
 
@@ -26,5 +27,6 @@ __all__ = [
     "domain_grid",
     "edge_list",
     "linear_coefficients",
+    "small_random_coefficients",
     "subnodes",
 ]

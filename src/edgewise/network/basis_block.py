@@ -108,7 +108,9 @@ class BasisBlock(Block):
 
     def free_edges(self) -> tuple[Tensor, Tensor]:
         """See `Block.free_edges`."""
-        return edge_list(self._mask & ~self._locked)
+        source, target = self._free
+        device = self._mask.device
+        return source.to(device), target.to(device)
 
     def features(self, x: Tensor) -> Tensor:
         """See `Block.features`: the basis values at the edge's input, then the base function."""
@@ -228,6 +230,7 @@ class BasisBlock(Block):
         """Most layers have no masked or locked edge; knowing so saves the work of applying the masks."""
         self._any_masked = not bool(self._mask.all())
         self._any_locked = bool(self._locked.any())
+        self._free = edge_list(self._mask & ~self._locked)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         grid = state_dict.get(prefix + "grid")

@@ -1,10 +1,13 @@
 """Training: `fit`, solvers, losses, penalties and the history of a fit."""
 
 from edgewise.training.fit import Callback, fit
+from edgewise.training.floor import spline_floor
 from edgewise.training.history import History, Reason
 from edgewise.training.losses import CrossEntropy, Loss, MeanSquaredError, ModelLoss, Poisson, find_loss
+from edgewise.training.multilevel import fit_multilevel
 from edgewise.training.penalties import Penalty, Smoothness, Sparsity, Sum
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Solver
+from edgewise.training.uncertainty import standard_errors
 
 __all__ = [
     "LBFGS",
@@ -25,4 +28,7 @@ __all__ = [
     "Sum",
     "find_loss",
     "fit",
+    "fit_multilevel",
+    "spline_floor",
+    "standard_errors",
 ]

@@ -131,7 +131,7 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     rows, held_out = _hold_out(model, rows, validation, chosen_loss, seed)
     objective = _objective(model, rows, chosen_loss, penalty)
     run = _choose_solver(solver, objective, batch).start(objective, seed=seed)
-    model.sample = _sample(rows.x, seed)
+    model.sample = random_sample(rows.x, seed)
     stopping = Stopping(target=target, patience=patience, max_time=max_time)
     scored = None if held_out is None else _objective(model, held_out, chosen_loss, None)
     training = _Training(model, objective, run, scored, stopping, list(callbacks), steps)
@@ -336,7 +336,7 @@ def _choose_solver(solver: str | Solver, objective: Objective, batch: int | None
     return replace(solver, batch=batch)
 
 
-def _sample(x: Tensor, seed: int) -> Tensor:
+def random_sample(x: Tensor, seed: int) -> Tensor:
     """At most SAMPLE_SIZE rows of the inputs."""
     if len(x) <= SAMPLE_SIZE:
         return x.detach().clone()

@@ -38,6 +38,7 @@ class History:
 
     rows: list[dict[str, float | None]] = field(default_factory=list)
     reason: Reason = "steps"
+    notes: tuple[str, ...] = ()
     detail: str = ""
 
     def append(self, row: dict[str, float | None]) -> None:

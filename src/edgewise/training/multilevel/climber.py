@@ -1,0 +1,266 @@
+"""One network on its way from a coarse level to finer ones."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from edgewise.network import Network
+from edgewise.training.floor import spline_floor
+from edgewise.training.gauss_newton import get_parameters, set_parameters
+from edgewise.training.multilevel.level import Level, at_level, level_of, parameters_at
+from edgewise.training.multilevel.rows import Rows, rmse
+from edgewise.training.multilevel.smoothing import SmoothedObjective
+from edgewise.training.objective import OutputObjective
+from edgewise.training.ranges import fit_grids_to_values
+from edgewise.training.solvers.levenberg_marquardt import Iteration
+
+_STEPS = 60  # of Levenberg–Marquardt at a level, before smoothing
+_SMOOTH_STEPS = 15  # after each update of the weights
+_REFIT_STEPS = 60
+_UPDATES = 6  # of the weights at a level
+_WORTH = 0.9  # factor by which an update of the weights has to lower the error for another one to follow,
+_TOLERATED = 1.05  # factor by which the error may rise: the marginal likelihood knows better than a few noisy rows
+_SETTLED = 3.0  # or the weights have to grow
+_WINDOW = 3  # steps over which progress is judged,
+_FEWEST_STEPS = 8  # after damping has come down
+_PROGRESS = 1e-2  # of the loss in a window: below it a level is settled
+_FIRST_DAMPING, _LATER_DAMPING = 1e-2, 1e-6
+_STEPS_BETWEEN_GRID_MOVES = 5
+_GAIN = 0.98  # factor by which the held-out error falls where a level is worth it,
+_EXACT_GAIN = 0.5  # and where there is no noise that hides
+_NOISE_FREE = 1e-4  # what a finer level brings
+_TRIALS = 2  # levels that a network may try before its rate of progress counts,
+_HOPE = 1e-7  # as errors may fall by this factor on the way to the finest level
+_LEVELS_AHEAD = 4  # that are thought to bring as much as the last
+_MOST_PARAMETERS = 4000
+_ROWS_PER_PARAMETER = 1.1
+_AT_FLOOR = 3.0  # times the spline floor: an error that refinement will lower
+_OVERFIT = 3.0  # times the training error
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a level brought.
+
+    Args:
+        label: which start or topology.
+        level: grid and degree; None for a network without splines.
+        parameters: how many were free.
+        train_error: root mean square error on the training rows, of standard targets.
+        error: on the held-out rows.
+        floor: what splines of this level leave at best, as estimated from their jumps.
+        finished: monotonic time when it was done.
+        accepted: whether the network stayed at this level.
+    """
+
+    label: str
+    level: Level | None
+    parameters: int
+    train_error: float
+    error: float
+    floor: float
+    finished: float
+    accepted: bool
+
+    def __str__(self) -> str:
+        """One line: what was trained, what it reached, and what follows from it."""
+        level = "no splines" if self.level is None else str(self.level)
+        return (
+            f"{self.label}: {level}, {self.parameters} parameters, error {self.error:.2g} "
+            f"(training {self.train_error:.2g}, spline floor {self.floor:.2g}): {self._verdict()}"
+        )
+
+    def _verdict(self) -> str:
+        if not self.accepted:
+            return "not better than before"
+        if self.level is None:
+            return "nothing to refine"
+        if self.error > _OVERFIT * self.train_error:
+            return "more than the samples determine, smoothed"
+        if self.floor > 0 and self.train_error < _AT_FLOOR * self.floor:
+            return "at the spline limit, to be refined"
+        return "above the spline limit"
+
+
+class Contestant(Protocol):
+    """A network that can be given time, and that says what to expect of it."""
+
+    label: str
+    model: Network
+    error: float
+    done: bool
+    stages: list[Stage]
+
+    @property
+    def promise(self) -> float:
+        """The held-out error to be hoped for."""
+        ...
+
+    def climb(self) -> None:
+        """Use some time to get better; sets `done` where nothing more is to be had."""
+        ...
+
+    def refit(self, x: Tensor, y: Tensor) -> Network:
+        """The network fitted to all rows."""
+        ...
+
+
+@dataclass
+class Climber:
+    """A spline network, the best so far on its way.
+
+    Args:
+        model: the network, trained as far as it is.
+        rows: the data in units of training.
+        label: which start or topology.
+        deadline: monotonic time after which no step is taken.
+        climbs: whether it may change its level.
+    """
+
+    model: Network
+    rows: Rows
+    label: str
+    deadline: float
+    climbs: bool = True
+    error: float = math.inf
+    done: bool = False
+    gain: float = 1.0
+    stages: list[Stage] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def settled(cls, model: Network, rows: Rows, label: str, deadline: float, *, climbs: bool = True) -> Climber:
+        """A climber trained at its first level."""
+        climber = cls(model, rows, label, deadline, climbs, done=not climbs)
+        climber._take(model)
+        return climber
+
+    @property
+    def promise(self) -> float:
+        """See `Contestant.promise`: the error after some more levels that bring as much as the last.
+
+        The first levels do not tell how fast errors fall: newcomers are given the benefit of the doubt.
+        """
+        hope = _HOPE if len(self.stages) <= _TRIALS else self.gain**_LEVELS_AHEAD
+        return self.error * hope
+
+    def climb(self) -> None:
+        """See `Contestant.climb`: the next level, or the other kind of refinement where that does not help."""
+        for finer in self._affordable_levels():
+            if time.monotonic() > self.deadline or self._take(at_level(self.model, finer, self.rows.x)):
+                return
+        self.done = True
+
+    @torch.no_grad()
+    def refit(self, x: Tensor, y: Tensor) -> Network:
+        """See `Contestant.refit`: from where it stands, with the smoothing that was found; kept if it does no harm."""
+        level = level_of(self.model)
+        refitted = self.model.copied() if level is None else at_level(self.model, level, x)
+        objective = SmoothedObjective(refitted, x, y)
+        objective.set_smoothing(self.weights)
+        descend(objective, _REFIT_STEPS, math.inf, damping=_LATER_DAMPING)
+        return refitted if rmse(refitted, x, y) <= rmse(self.model, x, y) else self.model
+
+    def _affordable_levels(self) -> Iterator[Level]:
+        level = level_of(self.model)
+        most = min(_MOST_PARAMETERS, self.rows.y.numel() / _ROWS_PER_PARAMETER)
+        for finer in () if level is None else level.finer():
+            if parameters_at(self.model, finer) <= most:
+                yield finer
+
+    def _take(self, model: Network) -> bool:
+        """Train a network and keep it if it is better than what was there."""
+        weights = settle(model, self.rows, self.deadline)
+        error = self.rows.error(model)
+        gain = _GAIN if self.error > _NOISE_FREE else _EXACT_GAIN
+        accepted = not self.stages or error < gain * self.error
+        stage = Stage(
+            label=self.label,
+            level=level_of(model),
+            parameters=len(get_parameters(model)),
+            train_error=rmse(model, self.rows.x, self.rows.y),
+            error=error,
+            floor=_floor(model, self.rows.x),
+            finished=time.monotonic(),
+            accepted=accepted,
+        )
+        if self.stages:
+            self.gain = min(error / self.error, 1.0) if self.error > 0 else 1.0
+        if accepted:
+            self.model, self.error, self.weights = model, error, weights
+        self.stages.append(stage)
+        return accepted
+
+
+def _floor(model: Network, x: Tensor) -> float:
+    """The spline floor, 0 where it cannot be told."""
+    floor = spline_floor(model, x)
+    return floor if math.isfinite(floor) else 0.0
+
+
+@torch.no_grad()
+def settle(model: Network, rows: Rows, deadline: float) -> list[Tensor]:
+    """Train a network at its level, in place, and set its smoothing by the residuals; held-out rows choose.
+
+    Args:
+        model: the network.
+        rows: training and held-out rows.
+        deadline: monotonic time after which no step is taken.
+
+    Returns:
+        The weights of the smoothing.
+    """
+    objective = SmoothedObjective(model, rows.x, rows.y)
+    descend(objective, _STEPS, deadline)
+    best = (rows.error(model), get_parameters(model), objective.smoothing())
+    for _ in range(_UPDATES):
+        if time.monotonic() > deadline:
+            break
+        growth = objective.update_smoothing()
+        descend(objective, _SMOOTH_STEPS, deadline, damping=_LATER_DAMPING)
+        before, error = best[0], rows.error(model)
+        if error < _TOLERATED * before:
+            best = (error, get_parameters(model), objective.smoothing())
+        if not error < _WORTH * before and growth < _SETTLED:
+            break
+    set_parameters(model, best[1])
+    return best[2]
+
+
+def descend(
+    objective: OutputObjective,
+    steps: int,
+    deadline: float,
+    *,
+    progress: float = _PROGRESS,
+    damping: float = _FIRST_DAMPING,
+    moving_grids: bool = False,
+) -> None:
+    """Levenberg–Marquardt until a few steps bring little.
+
+    Args:
+        objective: what is minimised, in place.
+        steps: the most steps.
+        deadline: monotonic time after which no step is taken.
+        progress: end when the objective falls by less than this share in three steps.
+        damping: λ of the first step.
+        moving_grids: let the grids of hidden layers follow the values.
+    """
+    iteration, values = Iteration(objective, damping), [objective.value()]
+    for step in range(steps):
+        moves = moving_grids and step % _STEPS_BETWEEN_GRID_MOVES == 0
+        if moves and fit_grids_to_values(objective.model, objective.x):
+            iteration, values = Iteration(objective, damping), [objective.value()]
+        value, moved = iteration.advance()
+        values.append(value)
+        if not moved or time.monotonic() > deadline:
+            return
+        if len(values) > _FEWEST_STEPS and values[-1 - _WINDOW] - value <= progress * values[-1 - _WINDOW]:
+            return

@@ -1,0 +1,80 @@
+"""The rows of a table that train, and those that judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from edgewise.network import Network
+
+_FEWEST_TO_HOLD_OUT = 20
+_HELD_OUT = 0.2
+_WORST = 0.01  # of the rows to judge by
+
+
+def _unchanged(y: Tensor) -> Tensor:
+    return y
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to train on and rows to judge by.
+
+    Args:
+        x: inputs to train on, shape (N, I).
+        y: their targets in the units of training, shape (N, O).
+        x_held: inputs to judge by, shape (M, I).
+        y_held: their targets in the units in which errors are judged, shape (M, O).
+        outward: from the units of training to those in which errors are judged.
+    """
+
+    x: Tensor
+    y: Tensor
+    x_held: Tensor
+    y_held: Tensor
+    outward: Callable[[Tensor], Tensor] = _unchanged
+
+    @classmethod
+    def split(cls, x: Tensor, y: Tensor, seed: int) -> Rows:
+        """Hold out a fifth of the rows, or judge by the training rows where there are few.
+
+        Args:
+            x: inputs, shape (N, I).
+            y: targets, shape (N, O).
+            seed: fixes which rows are held out.
+
+        Returns:
+            The parts.
+        """
+        if len(x) < _FEWEST_TO_HOLD_OUT:
+            return cls(x, y, x, y)
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
+        count = round(_HELD_OUT * len(x))
+        held, kept = order[:count], order[count:]
+        return cls(x[kept], y[kept], x[held], y[held])
+
+    @property
+    def judged_apart(self) -> bool:
+        """Whether the rows to judge by are not those of the training."""
+        return self.x_held is not self.x
+
+    @torch.no_grad()
+    def error(self, model: Network) -> float:
+        """Root mean square error on the rows to judge by; infinite where the model has no value."""
+        squares = (self.outward(model(self.x_held)) - self.y_held).square().mean(dim=1)
+        if not bool(squares.isfinite().all()):
+            return math.inf
+        # One row that lies beyond all training rows says little of the others.
+        counted = len(squares) - int(_WORST * len(squares))
+        return float(squares.sort().values[:counted].mean().sqrt())
+
+
+@torch.no_grad()
+def rmse(model: Network, x: Tensor, y: Tensor) -> float:
+    """Root mean square error of a network; infinite where it has no value."""
+    value = float((model(x) - y).square().mean().sqrt())
+    return value if math.isfinite(value) else math.inf

@@ -1,0 +1,93 @@
+"""Starts of a given topology: random ones, and what a sparse fit leaves of them."""
+
+from __future__ import annotations
+
+import torch
+
+from edgewise.network import BasisBlock, KANLayer, Network, domain_grid, small_random_coefficients
+from edgewise.surgery import prune
+from edgewise.surgery.blocks import Model
+from edgewise.training.losses import MeanSquaredError
+from edgewise.training.multilevel.climber import descend
+from edgewise.training.multilevel.level import START, splines_of
+from edgewise.training.multilevel.rows import Rows
+from edgewise.training.multilevel.smoothing import SmoothedObjective
+from edgewise.training.objective import OutputObjective
+from edgewise.training.penalties import Sparsity
+
+_HIDDEN_DOMAIN = (-1.0, 1.0)
+_ROUNDS, _STEPS, _PROGRESS = 2, 25, 1e-2
+_SPARSE_STEPS, _SPARSE_PROGRESS = 100, 1e-4
+_STRENGTHS = (3e-2, 3e-3)  # of the penalty's norm; its entropy weighs a third
+_HARM = 5.0  # factor by which the error may rise: what is left can be refined further
+
+
+def restarted(model: Model, seed: int) -> Model:
+    """The network from a new random start on the coarsest level; locked edges and symbols stay as they are.
+
+    Args:
+        model: the network, which is left as it is.
+        seed: fixes the start.
+
+    Returns:
+        A new network.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    layers = []
+    for index, layer in enumerate(model.all_layers):
+        blocks = [
+            _restarted_block(block, layer, index, generator) if isinstance(block, BasisBlock) else block
+            for block in layer.all_blocks()
+        ]
+        layers.append(layer.with_blocks(blocks))
+    return model.rebuilt(layers)
+
+
+def _restarted_block(block: BasisBlock, layer: KANLayer, index: int, generator: torch.Generator) -> BasisBlock:
+    if bool(block.locked.any()):
+        basis, grid = block.basis, block.grid
+    else:
+        basis = block.basis if splines_of(block) is None else START.basis
+        grid = domain_grid(_HIDDEN_DOMAIN, layer.in_features, block.grid.dtype) if index else block.grid[:, [0, -1]]
+    start = small_random_coefficients(basis, grid, layer.nodes, generator)
+    kept = block.locked.unsqueeze(1)
+    coefficients = torch.where(kept, block.coefficients, start) if bool(kept.any()) else start
+    return block.replaced(basis=basis, grid=grid, coefficients=coefficients)
+
+
+def warm_up(model: Network, rows: Rows, deadline: float) -> None:
+    """First steps of a new start, in place: hidden domains follow the values."""
+    objective = SmoothedObjective(model, rows.x, rows.y)
+    objective.smooth_a_little()
+    for _ in range(_ROUNDS):
+        descend(objective, _STEPS, deadline, progress=_PROGRESS, moving_grids=True)
+
+
+def thinned(model: Model, rows: Rows, deadline: float) -> Model | None:
+    """What a sparse fit leaves of a network, trained anew.
+
+    Args:
+        model: the network, which is left as it is.
+        rows: the data, targets of spread 1.
+        deadline: monotonic time after which no step is taken.
+
+    Returns:
+        A new network of fewer edges: the sparsest that does not fit much worse, or None where all edges are needed.
+    """
+    most = _HARM * rows.error(model)
+    for strength in _STRENGTHS:
+        sparse = model.copied()
+        penalty = Sparsity(l1=strength, entropy=strength / 3)
+        objective = OutputObjective(sparse, rows.x, rows.y, MeanSquaredError(), penalty)
+        descend(objective, _SPARSE_STEPS, deadline, progress=_SPARSE_PROGRESS, moving_grids=True)
+        pruned = prune(sparse, rows.x)
+        if _edges(pruned) == _edges(model):
+            return None
+        warm_up(pruned, rows, deadline)
+        if rows.error(pruned) <= most:
+            return pruned
+    return None
+
+
+def _edges(model: Network) -> int:
+    return sum(int(layer.mask.sum()) for layer in model.all_layers)
