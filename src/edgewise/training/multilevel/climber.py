@@ -226,9 +226,10 @@ def settle(model: Network, rows: Rows, deadline: float) -> list[Tensor]:
         growth = objective.update_smoothing()
         descend(objective, _SMOOTH_STEPS, deadline, damping=_LATER_DAMPING)
         before, error = best[0], rows.error(model)
-        if error < _TOLERATED * before:
+        noisy = before > _NOISE_FREE
+        if error < (_TOLERATED if noisy else 1) * before:
             best = (error, get_parameters(model), objective.smoothing())
-        if not error < _WORTH * before and growth < _SETTLED:
+        if not error < _WORTH * before and not (noisy and growth > _SETTLED):
             break
     set_parameters(model, best[1])
     return best[2]

@@ -14,7 +14,8 @@ from edgewise.surgery.blocks import Model
 _HIGHEST_DEGREE = 9
 _CELLS_PER_DEGREE = 10 / 7  # a degree is worth raising once cells are so many that its functions differ
 _STRAIGHT = 2  # functions of a straight line
-_MARGIN = 0.5  # of a cell, left free at each end of a hidden domain
+_MARGIN = 0.5  # of a cell, left free at each end of a hidden domain,
+_REACH = 0.6  # or of the range, over the root of the number of values
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def tight_domain(ends: Tensor, values: Tensor, cells: int) -> Tensor:
     low, high = values.amin(dim=0), values.amax(dim=0)
     cell = (high - low) / max(cells - 1, 1)
     # New inputs reach further than those seen, by a share of the range that shrinks with their number.
-    margin = torch.maximum(_MARGIN * cell, 0.6 * (high - low) / len(values) ** 0.5)
+    margin = torch.maximum(_MARGIN * cell, _REACH * (high - low) / len(values) ** 0.5)
     tight = torch.stack([low - margin, high + margin], dim=1)
     start, end = ends[:, 0], ends[:, 1]
     left_free = torch.stack([low - start, end - high], dim=1)
