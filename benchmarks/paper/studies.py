@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="study", required=True)
     for name, study in STUDIES.items():
-        options = commands.add_parser(name, help=study.TITLE)
+        options = commands.add_parser(name, help=study.TITLE.replace("%", "%%"))
         options.add_argument("--contenders", nargs="+", help="only these, by the first word of their names")
         add_options(options, seeds=study.SEEDS, max_time=study.MAX_TIME)
     options = parser.parse_args()

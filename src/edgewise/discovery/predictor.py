@@ -21,6 +21,7 @@ from edgewise.threads import threads_for
 from edgewise.training import History
 from edgewise.training.multilevel import (
     EXACT,
+    SHARE_OF_RACE,
     Climber,
     Contestant,
     Rows,
@@ -103,7 +104,8 @@ def fit_table(
         True
     """
     started = time.monotonic()
-    deadline = math.inf if max_time is None else started + max_time
+    end = math.inf if max_time is None else started + max_time
+    deadline = math.inf if max_time is None else started + SHARE_OF_RACE * max_time
     inputs, outputs = x.shape[1], y.shape[1]
     of_inputs = check_names(input_names, inputs, "inputs") or tuple(f"x{i}" for i in range(inputs))
     numbered = ("y",) if outputs == 1 else tuple(f"y{i}" for i in range(outputs))
@@ -122,7 +124,7 @@ def fit_table(
         )
         best = _simplest_of_the_best(field)
         view, rows = search.view_of[id(best)]
-        refitted = best.refit(view.inner_inputs(x), view.standard_targets(y))
+        refitted = best.refit(view.inner_inputs(x), view.standard_targets(y), end)
     assert isinstance(refitted, KAN)
     model = view.outer(view.unscaled(refitted), x, input_names=of_inputs, output_names=of_outputs)
     history = history_of(

@@ -29,7 +29,7 @@ _WORTH = 0.9  # factor by which an update of the weights has to lower the error 
 _TOLERATED = 1.05  # factor by which the error may rise: the marginal likelihood knows better than a few noisy rows
 _SETTLED = 3.0  # or the weights have to grow
 _WINDOW = 3  # steps over which progress is judged,
-_FEWEST_STEPS = 8  # after damping has come down
+_STEPS_TO_EASE = 5  # before, where damping has to come down first
 _PROGRESS = 1e-2  # of the loss in a window: below it a level is settled
 _FIRST_DAMPING, _LATER_DAMPING = 1e-2, 1e-6
 _STEPS_BETWEEN_GRID_MOVES = 5
@@ -107,8 +107,8 @@ class Contestant(Protocol):
         """Use some time to get better; sets `done` where nothing more is to be had."""
         ...
 
-    def refit(self, x: Tensor, y: Tensor) -> Network:
-        """The network fitted to all rows."""
+    def refit(self, x: Tensor, y: Tensor, deadline: float) -> Network:
+        """The network fitted to all rows, as far as there is time."""
         ...
 
 
@@ -159,13 +159,13 @@ class Climber:
         self.done = True
 
     @torch.no_grad()
-    def refit(self, x: Tensor, y: Tensor) -> Network:
+    def refit(self, x: Tensor, y: Tensor, deadline: float) -> Network:
         """See `Contestant.refit`: from where it stands, with the smoothing that was found; kept if it does no harm."""
         level = level_of(self.model)
         refitted = self.model.copied() if level is None else at_level(self.model, level, x)
         objective = SmoothedObjective(refitted, x, y)
         objective.set_smoothing(self.weights)
-        descend(objective, _REFIT_STEPS, math.inf, damping=_LATER_DAMPING)
+        descend(objective, _REFIT_STEPS, deadline, damping=_LATER_DAMPING)
         return refitted if rmse(refitted, x, y) <= rmse(self.model, x, y) else self.model
 
     def _affordable_levels(self) -> Iterator[Level]:
@@ -220,7 +220,7 @@ def settle(model: Network, rows: Rows, deadline: float) -> list[Tensor]:
     objective = SmoothedObjective(model, rows.x, rows.y)
     descend(objective, _STEPS, deadline)
     best = (rows.error(model), get_parameters(model), objective.smoothing())
-    for _ in range(_UPDATES):
+    for _ in range(_UPDATES if len(best[1]) else 0):
         if time.monotonic() > deadline:
             break
         growth = objective.update_smoothing()
@@ -255,6 +255,7 @@ def descend(
         moving_grids: let the grids of hidden layers follow the values.
     """
     iteration, values = Iteration(objective, damping), [objective.value()]
+    fewest = _WINDOW + (_STEPS_TO_EASE if damping > _LATER_DAMPING else 0)
     for step in range(steps):
         moves = moving_grids and step % _STEPS_BETWEEN_GRID_MOVES == 0
         if moves and fit_grids_to_values(objective.model, objective.x):
@@ -263,5 +264,5 @@ def descend(
         values.append(value)
         if not moved or time.monotonic() > deadline:
             return
-        if len(values) > _FEWEST_STEPS and values[-1 - _WINDOW] - value <= progress * values[-1 - _WINDOW]:
+        if len(values) > fewest and values[-1 - _WINDOW] - value <= progress * values[-1 - _WINDOW]:
             return
