@@ -28,6 +28,7 @@ from edgewise.training.multilevel import (
     Starter,
     history_of,
     race,
+    spread_of,
     thinned,
     warm_up,
 )
@@ -181,8 +182,7 @@ class _Search:
     ) -> None:
         self.x, self.y = x, y
         self.width, self.basis, self.seed, self.deadline = width, basis, seed, deadline
-        spread = y.std(dim=0, correction=0)
-        self.center, self.spread = y.mean(dim=0), torch.where(spread > 0, spread, 1.0)
+        self.center, self.spread = y.mean(dim=0), spread_of(y)
         self.views = self._promising_views()
         self.rows = [self._rows(view) for view in self.views]
         self.view_of: dict[int, tuple[View, Rows]] = {}

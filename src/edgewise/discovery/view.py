@@ -13,7 +13,7 @@ from edgewise.data import column_transforms
 from edgewise.network import Network
 from edgewise.primitives import get_primitive
 from edgewise.surgery import scale_outputs, with_transforms
-from edgewise.training.multilevel import Rows
+from edgewise.training.multilevel import Rows, spread_of
 
 Model = TypeVar("Model", bound=Network)
 
@@ -62,7 +62,6 @@ class View:
             The view.
         """
         inner_x, inner_y = _transformed(x, inputs), _transformed(y, outputs)
-        spread = inner_y.std(dim=0, correction=0)
         low, high = inner_x.amin(dim=0), inner_x.amax(dim=0)
         # New inputs reach a little beyond those seen.
         reach = min(_REACH / len(x), _MOST_REACH) * (high - low)
@@ -71,7 +70,7 @@ class View:
             inputs=inputs,
             outputs=outputs,
             center=inner_y.mean(dim=0),
-            spread=torch.where(spread > 0, spread, 1.0),
+            spread=spread_of(inner_y),
             domain=torch.stack([low - pad, high + pad], dim=1),
         )
 

@@ -3,7 +3,7 @@
 from edgewise.training.multilevel.climber import Climber, Contestant, Stage
 from edgewise.training.multilevel.fit import EXACT, SHARE_OF_RACE, fit_multilevel, history_of
 from edgewise.training.multilevel.race import Starter, race
-from edgewise.training.multilevel.rows import Rows, rmse
+from edgewise.training.multilevel.rows import Rows, rmse, spread_of
 from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.multilevel.starts import restarted, thinned, warm_up
 
@@ -21,6 +21,7 @@ __all__ = [
     "race",
     "restarted",
     "rmse",
+    "spread_of",
     "thinned",
     "warm_up",
 ]

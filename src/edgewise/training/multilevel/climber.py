@@ -14,7 +14,7 @@ from torch import Tensor
 from edgewise.network import Network
 from edgewise.training.floor import spline_floor
 from edgewise.training.gauss_newton import get_parameters, set_parameters
-from edgewise.training.multilevel.level import Level, at_level, level_of, parameters_at
+from edgewise.training.multilevel.level import Level, at_level, level_of, parameters_at, with_tight_domains
 from edgewise.training.multilevel.rows import Rows, rmse
 from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.objective import OutputObjective
@@ -161,8 +161,7 @@ class Climber:
     @torch.no_grad()
     def refit(self, x: Tensor, y: Tensor, deadline: float) -> Network:
         """See `Contestant.refit`: from where it stands, with the smoothing that was found; kept if it does no harm."""
-        level = level_of(self.model)
-        refitted = self.model.copied() if level is None else at_level(self.model, level, x)
+        refitted = with_tight_domains(self.model, x)
         objective = SmoothedObjective(refitted, x, y)
         objective.set_smoothing(self.weights)
         descend(objective, _REFIT_STEPS, deadline, damping=_LATER_DAMPING)

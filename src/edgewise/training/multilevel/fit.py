@@ -21,13 +21,14 @@ from edgewise.training.history import History, Reason
 from edgewise.training.losses import MeanSquaredError
 from edgewise.training.multilevel.climber import Climber, Contestant
 from edgewise.training.multilevel.race import Starter, race
-from edgewise.training.multilevel.rows import Rows, rmse
+from edgewise.training.multilevel.rows import Rows, rmse, spread_of
 from edgewise.training.multilevel.starts import restarted, thinned, warm_up
 
 EXACT = 1e-14  # of the spread of the targets: nothing more to win
 SHARE_OF_RACE = 0.85  # of the time; the rest is for training the best on all rows
 _FIRST = 6  # starts that are compared before the best go on
 _MOST_STARTS = 12
+_ASTRAY = 1e3  # times the spread of the targets: the given network is in other units, and no start
 _PATIENCE = 6  # starts in a row that were not better
 _SAFETY = 0.3  # of the target: an error from which no other start is tried,
 _AIM = 1e-3  # but at which the best goes on: at the edge of the data new inputs do worse than held-out ones
@@ -85,7 +86,7 @@ def fit_multilevel(
     center, spread = _units(model, y)
     rows = Rows.split(x, (y - center) / spread, seed)
     enough = EXACT if target is None else max(EXACT, target / float(spread.max()))
-    first = scale_outputs(model, 1 / spread, -center / spread)
+    first = _rescaled(model, 1 / spread, -center / spread)
     with threads_for(len(x) * len(get_parameters(model))):
         field = race(
             _starters(first, rows, seed, deadline),
@@ -95,7 +96,7 @@ def fit_multilevel(
             aim=max(EXACT, _AIM * enough),
             deadline=deadline,
         )
-        best = scale_outputs(field[0].refit(x, (y - center) / spread, started + max_time), spread, center)
+        best = _rescaled(field[0].refit(x, (y - center) / spread, started + max_time), spread, center)
     assert isinstance(best, type(model))
     best.sample = random_sample(x, seed)
     reason: Reason = "converged"
@@ -147,15 +148,20 @@ def _units(model: Network, y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and spread of each target, shapes (O,); 0 and 1 where products give it: they cannot hold a constant."""
     if max(model.all_layers[-1].nodes) > 1:
         return torch.zeros_like(y[0]), torch.ones_like(y[0])
-    spread = y.std(dim=0, correction=0)
-    return y.mean(dim=0), torch.where(spread > 0, spread, 1.0)
+    return y.mean(dim=0), spread_of(y)
+
+
+def _rescaled(model: Model, scale: Tensor, shift: Tensor) -> Model:
+    """The network times `scale` plus `shift`; products are in units of 1 as they are."""
+    return model.copied() if max(model.all_layers[-1].nodes) > 1 else scale_outputs(model, scale, shift)
 
 
 def _starters(model: Network, rows: Rows, seed: int, deadline: float) -> Iterator[Starter]:
     """The network as given, then random starts, each followed by what a sparse fit leaves of it."""
-    convex = len(model.all_layers) == 1
+    convex = len(model.all_layers) == 1 and max(model.all_layers[0].nodes) == 1
+    astray = rows.error(model) > _ASTRAY
     for number in range(1 if convex else _MOST_STARTS):
-        start = model.copied() if number == 0 else restarted(model, seed + number)
+        start = restarted(model, seed + number) if number or astray else model.copied()
         yield lambda start=start, number=number: _started(start, rows, f"start {number}", deadline)
         if not convex:
             yield lambda start=start, number=number: _thinned(start, rows, f"start {number}, thinned", deadline)

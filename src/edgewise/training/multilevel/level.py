@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -52,8 +53,8 @@ START = Level(grid=5, degree=3)
 
 
 def splines_of(block: Block) -> BSpline | None:
-    """The splines of a block that has levels, else None; a straight line is meant to stay one."""
-    basis = block.basis if isinstance(block, BasisBlock) else None
+    """The splines of a block that has levels, else None; a straight line is meant to stay one, as are locked edges."""
+    basis = block.basis if isinstance(block, BasisBlock) and len(block.free_edges()[0]) else None
     return basis if isinstance(basis, BSpline) and basis.size > _STRAIGHT else None
 
 
@@ -88,24 +89,47 @@ def at_level(model: Model, level: Level, x: Tensor) -> Model:
 
     Returns:
         A new network. Where a domain stays and the grid is a multiple, its functions are the same to rounding;
-        elsewhere they are L2 projections.
+        elsewhere they are L2 projections. Locked edges are as they were, in a block of their own.
     """
+    return _transferred(model, lambda _: level, x)
+
+
+@torch.no_grad()
+def with_tight_domains(model: Model, x: Tensor) -> Model:
+    """A network with its splines at the levels they have, hidden domains fitted to the values that arrive.
+
+    Args:
+        model: the network, which is left as it is.
+        x: inputs, shape (N, I).
+
+    Returns:
+        A new network; see `at_level`.
+    """
+    return _transferred(model, lambda basis: Level(basis.grid, basis.degree), x)
+
+
+def _transferred(model: Model, level: Callable[[BSpline], Level], x: Tensor) -> Model:
     trace = model.trace(x)
     layers = []
     for index, layer in enumerate(model.all_layers):
         inputs = trace.layers[index].inputs if index else None
-        layers.append(layer.map_blocks(lambda block, at=inputs: _block_at_level(block, level, at)))
+        blocks = [part for block in layer.all_blocks() for part in _transferred_parts(block, level, inputs)]
+        layers.append(layer.with_blocks(blocks))
     return model.rebuilt(layers)
 
 
-def _block_at_level(block: Block, level: Level, values: Tensor | None) -> Block:
-    if not isinstance(block, BasisBlock) or splines_of(block) is None:
-        return block.restricted(block.mask)
-    basis, grid = level.basis, block.grid[:, [0, -1]]
-    if values is not None:
-        grid = torch.where(block.locked.any(dim=1, keepdim=True), grid, tight_domain(grid, values, level.grid))
-    matrix = block.basis.transfer(block.grid, basis, grid)
-    return block.replaced(basis=basis, grid=grid, coefficients=matrix @ block.coefficients)
+def _transferred_parts(block: Block, level: Callable[[BSpline], Level], values: Tensor | None) -> list[Block]:
+    """The free edges of a block on other splines, and its locked edges as they are."""
+    splines = splines_of(block)
+    if splines is None or not isinstance(block, BasisBlock):
+        return [block.restricted(block.mask)]
+    new, ends = level(splines), block.grid[:, [0, -1]]
+    grid = ends if values is None else tight_domain(ends, values, new.grid)
+    coefficients = splines.transfer(block.grid, new.basis, grid) @ block.coefficients
+    free = block.replaced(
+        basis=new.basis, grid=grid, coefficients=coefficients, mask=block.mask & ~block.locked, locked=None
+    )
+    return [free, block.restricted(block.locked)]
 
 
 def tight_domain(ends: Tensor, values: Tensor, cells: int) -> Tensor:

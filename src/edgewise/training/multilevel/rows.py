@@ -14,6 +14,7 @@ from edgewise.network import Network
 _FEWEST_TO_HOLD_OUT = 20
 _HELD_OUT = 0.2
 _WORST = 0.01  # of the rows to judge by
+_ROUNDING = 10.0  # units in the last place
 
 
 def _unchanged(y: Tensor) -> Tensor:
@@ -71,6 +72,13 @@ class Rows:
         # One row that lies beyond all training rows says little of the others.
         counted = len(squares) - int(_WORST * len(squares))
         return float(squares.sort().values[:counted].mean().sqrt())
+
+
+def spread_of(y: Tensor) -> Tensor:
+    """Standard deviation of each target, shape (O,); 1 where it is constant, up to the rounding of its mean."""
+    spread = y.std(dim=0, correction=0)
+    rounding = _ROUNDING * torch.finfo(y.dtype).eps * y.abs().amax(dim=0)
+    return torch.where(spread > rounding, spread, 1.0)
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ class SmoothedObjective(OutputObjective):
         self._smoothed = [
             _edges_of(block, start)
             for _, _, block, start in block_slices(model)
-            if isinstance(block, BasisBlock) and isinstance(block.basis, BSpline) and block.basis.degree > 1
+            if isinstance(block, BasisBlock) and _is_smoothed(block)
         ]
         parameters = self.parameters
         for edges in self._smoothed:
@@ -135,7 +135,7 @@ class SmoothedObjective(OutputObjective):
         samples = self.target.numel()
         self.freedom = float((inverse * near.curvature).sum())
         self.variance = near.value * samples / max(samples - self.freedom, _LEAST_FREEDOM * samples)
-        parameters, growth = self.parameters, [torch.zeros(1, dtype=near.curvature.dtype)]
+        parameters, growth = self.parameters, [near.curvature.new_zeros(1)]
         for edges in self._smoothed:
             used = 2 * edges.weights * (inverse[edges.square] * edges.matrices).sum(dim=(1, 2))
             free = (edges.rank - used).clamp_min(1e-3)
@@ -147,6 +147,10 @@ class SmoothedObjective(OutputObjective):
             growth.append((weights / edges.weights).log())
             edges.weights = weights
         return float(torch.cat(growth).mean().exp())
+
+
+def _is_smoothed(block: BasisBlock) -> bool:
+    return isinstance(block.basis, BSpline) and block.basis.degree > 1 and len(block.free_edges()[0]) > 0
 
 
 def _edges_of(block: BasisBlock, start: int) -> _Edges:
