@@ -33,7 +33,7 @@ _WORTH = 0.97  # factor by which a step of the search has to lower the error
 _TERMS_PER_ROW = 0.9
 _MOST_TERMS = 1600
 _QUICK_TERMS, _QUICK_ROWS = 300, 1000
-_SEARCH_TERMS = 800
+_SEARCH_TERMS, _SEARCH_ROWS = 720, 1500
 _MOST_PRODUCTS = 200
 _TAIL = 0.05  # of the held-out error: what is left out of the products
 
@@ -102,17 +102,16 @@ def best_fit(rows: Rows, deadline: float) -> AnalyticFit:
     Returns:
         The best fit found.
     """
+    few = replace(rows, x=rows.x[:_SEARCH_ROWS], y=rows.y[:_SEARCH_ROWS])
     start = AnalyticFit((_FIRST_DECAY,) * rows.x.shape[1], most=_SEARCH_TERMS)
-    best = min((replace(start, ridge=ridge).judged(rows) for ridge in _RIDGES[1::3]), key=lambda fit: fit.error)
+    best = min((replace(start, ridge=ridge).judged(few) for ridge in _RIDGES[1::3]), key=lambda fit: fit.error)
     for stride in _STRIDES:
         before = math.inf
         while best.error < _WORTH * before and time.monotonic() < deadline:
             before = best.error
-            best = _with_better_decays(best, rows, stride, deadline)
-            best = _with_better_ridge(best, rows)
-    if rows.x.shape[0] * _TERMS_PER_ROW > _SEARCH_TERMS and time.monotonic() < deadline:
-        best = min(best, replace(best, most=_MOST_TERMS).judged(rows), key=lambda fit: fit.error)
-    return best
+            best = _with_better_decays(best, few, stride, deadline)
+            best = _with_better_ridge(best, few)
+    return _with_better_ridge(replace(best, most=_MOST_TERMS).judged(rows), rows)
 
 
 def _with_better_decays(best: AnalyticFit, rows: Rows, stride: float, deadline: float) -> AnalyticFit:

@@ -63,15 +63,18 @@ class View:
         """
         inner_x, inner_y = _transformed(x, inputs), _transformed(y, outputs)
         low, high = inner_x.amin(dim=0), inner_x.amax(dim=0)
-        # New inputs reach a little beyond those seen.
-        reach = min(_REACH / len(x), _MOST_REACH) * (high - low)
-        pad = torch.where(high > low, reach, _PAD * torch.maximum(low.abs(), torch.ones_like(low)))
+        reach = min(_REACH / len(x), _MOST_REACH)
+        pad = torch.where(high > low, reach * (high - low), _PAD * torch.maximum(low.abs(), torch.ones_like(low)))
+        # Where values are dense before a transform they may be sparse behind it.
+        lowest = x.amin(dim=0) - reach * (x.amax(dim=0) - x.amin(dim=0))
+        reachable = torch.tensor([name == "log" for name in inputs], device=x.device) & (lowest > 0)
+        start = torch.where(reachable, torch.minimum(low - pad, torch.where(reachable, lowest, 1.0).log()), low - pad)
         return cls(
             inputs=inputs,
             outputs=outputs,
             center=inner_y.mean(dim=0),
             spread=spread_of(inner_y),
-            domain=torch.stack([low - pad, high + pad], dim=1),
+            domain=torch.stack([start, high + pad], dim=1),
         )
 
     def inner_inputs(self, x: Tensor) -> Tensor:
