@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from edgewise import KAN, BSpline, Chebyshev, KANRegressor
-from edgewise.errors import ShapeError
+from edgewise.errors import OptionError, ShapeError
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (80, 2))
@@ -137,3 +137,77 @@ def test_nothing_works_before_the_fit(method):
     regressor = KANRegressor()
     with pytest.raises(NotFittedError):
         getattr(regressor, method)(*([X] if method == "predict" else []))
+
+
+# ------------------------------------------------------------------------------------------------ intervals
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    rng = np.random.default_rng(5)
+    X = rng.uniform(-1, 1, (200, 1))
+    return X, X[:, 0] ** 2 + 0.1 * rng.normal(size=200)
+
+
+@pytest.fixture(scope="module")
+def noisy_regressor(noisy):
+    return KANRegressor(hidden=(), max_time=5, random_state=0).fit(*noisy)
+
+
+def test_the_ends_of_intervals_have_the_shape_of_the_targets(noisy, noisy_regressor):
+    X, y = noisy
+    low, high = noisy_regressor.predict_interval(X[:30])
+    assert low.shape == high.shape == (30,)
+    np.testing.assert_allclose((low + high) / 2, noisy_regressor.predict(X[:30]), atol=1e-12)
+    assert np.ptp(high - low) < 1e-12
+    assert high[0] > low[0]
+    two = KANRegressor(hidden=(), max_time=5, random_state=0).fit(X, np.stack([y, 1e3 * y], axis=1))
+    low, high = two.predict_interval(X[:7])
+    assert low.shape == high.shape == (7, 2)
+    widths = (high - low)[0]  # each target has its own
+    assert widths[1] == pytest.approx(1e3 * widths[0], rel=0.05)
+    column = KANRegressor(hidden=(), max_time=5, random_state=0).fit(X, y[:, None])
+    assert column.predict_interval(X[:7])[0].shape == (7, 1)
+
+
+def test_half_the_width_is_an_error_of_rows_held_out(noisy, noisy_regressor):
+    """Of 40 rows, the 37th of the absolute errors in order: ⌈41·0.9⌉."""
+    X, _ = noisy
+    errors = np.sort(np.abs(noisy_regressor._residuals[:, 0]))
+    assert len(errors) == 40
+    low, high = noisy_regressor.predict_interval(X[:1])
+    assert (high - low)[0] / 2 == pytest.approx(errors[36], rel=1e-9)
+    widths = [np.subtract(*noisy_regressor.predict_interval(X[:1], coverage=c)[::-1])[0] for c in (0.5, 0.9, 0.97)]
+    assert widths == sorted(widths)
+
+
+def test_intervals_hold_as_many_new_measurements_as_they_say():
+    shares = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.uniform(-1, 1, (1200, 1))
+        y = np.sin(2 * X[:, 0]) + 0.2 * rng.standard_t(4, size=1200)
+        regressor = KANRegressor(hidden=(), max_time=3, random_state=seed).fit(X[:400], y[:400])
+        low, high = regressor.predict_interval(X[400:], coverage=0.8)
+        shares.append(np.mean((low <= y[400:]) & (y[400:] <= high)))
+    assert 0.72 < np.mean(shares) < 0.88
+
+
+@pytest.mark.parametrize("coverage", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_coverage_that_is_no_probability_is_refused(coverage, noisy, noisy_regressor):
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        noisy_regressor.predict_interval(noisy[0], coverage=coverage)
+
+
+def test_a_coverage_that_too_few_rows_tell_is_refused(noisy, noisy_regressor):
+    X, y = noisy
+    with pytest.raises(OptionError, match="need 99 held-out rows, a fifth of all; this fit held out 40"):
+        noisy_regressor.predict_interval(X, coverage=0.99)
+    few = KANRegressor(hidden=(), max_time=2, random_state=0).fit(X[:19], y[:19])
+    with pytest.raises(OptionError, match="need 9 held-out rows, a fifth of all; this fit held out 0"):
+        few.predict_interval(X, coverage=0.9)
+    nine = KANRegressor(hidden=(), max_time=2, random_state=0).fit(X[:45], y[:45])
+    low, high = nine.predict_interval(X, coverage=0.9)
+    assert bool((low < high).all())
+    with pytest.raises(NotFittedError):
+        KANRegressor().predict_interval(X)

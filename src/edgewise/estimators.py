@@ -153,8 +153,9 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         held_out = len(self._residuals)
         rank = int(np.ceil((held_out + 1) * coverage))
         if rank > held_out:
+            enough = int(np.ceil(round(coverage / (1 - coverage), 9)))  # 0.9/0.1 is 9, but for its last digit
             raise OptionError(
-                f"intervals of coverage {coverage} need {int(np.ceil(coverage / (1 - coverage)))} held-out rows, "
+                f"intervals of coverage {coverage} need {enough} held-out rows, "
                 f"a fifth of all; this fit held out {held_out}"
             )
         half = np.sort(np.abs(self._residuals), axis=0)[rank - 1]

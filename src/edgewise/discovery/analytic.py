@@ -62,7 +62,7 @@ class AnalyticFit:
         # The largest products of all factors are among those of the largest products of the first factors.
         for decay in self.decays:
             powers = torch.arange(min(_HIGHEST_DEGREE, most) + 1)
-            candidates = sizes.unsqueeze(1) - math.log(decay) * powers
+            candidates = sizes.unsqueeze(1) - math.log(decay) * powers.to(sizes.dtype)
             kept = candidates.flatten().argsort(descending=True, stable=True)[:most]
             degrees = torch.cat([degrees[kept // len(powers)], powers[kept % len(powers)].unsqueeze(1)], dim=1)
             sizes = candidates.flatten()[kept]

@@ -1,0 +1,358 @@
+"""What `fit_table` is made of: products of polynomials, the ladder of topologies, views; and what it reaches."""
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from numpy.polynomial import chebyshev
+
+from edgewise import KAN, BSpline, Chebyshev
+from edgewise.discovery import analytic, fit_table
+from edgewise.discovery.analytic import AnalyticContestant, AnalyticFit, quick_error
+from edgewise.discovery.ladder import ladder, parameters_of
+from edgewise.discovery.view import View, possible_views
+from edgewise.network import arities
+from edgewise.training.gauss_newton import get_parameters
+from edgewise.training.multilevel import Rows, rmse
+
+F64 = torch.float64
+
+
+def soon(seconds):
+    return time.monotonic() + seconds
+
+
+def error_of(model, truth, x):
+    return float((model(x) - truth(x)).detach().square().mean().sqrt())
+
+
+# ------------------------------------------------------------------------------------------------ polynomials
+
+
+@pytest.mark.parametrize("decays", [(2.0,), (1.3, 4.0), (1.05, 1.05), (1.5, 2.7, 1.2), (8.0, 1.1, 3.0, 2.0)], ids=str)
+def test_the_terms_are_those_thought_largest(decays):
+    fit = AnalyticFit(decays, most=45)
+    degrees, sizes = fit.terms(1000)
+    highest = 45 if len(decays) < 3 else 20
+    powers = [[decay**-power for power in range(highest + 1)] for decay in decays]
+    brute = sorted((math.prod(factors) for factors in itertools.product(*powers)), reverse=True)[:45]
+    np.testing.assert_allclose(np.sort(sizes)[::-1], brute, rtol=1e-12)
+    own = np.prod(np.array(decays) ** -degrees.numpy().astype(float), axis=1)
+    np.testing.assert_allclose(sizes, own, rtol=1e-12)
+    assert len(np.unique(degrees.numpy(), axis=0)) == 45
+
+
+@pytest.mark.parametrize(("rows", "most", "count"), [(1, 10, 1), (2, 10, 1), (10, 100, 9), (100, 7, 7)])
+def test_there_are_fewer_terms_than_rows(rows, most, count):
+    degrees, sizes = AnalyticFit((2.0, 3.0), most=most).terms(rows)
+    assert degrees.shape == (count, 2)
+    assert sizes.shape == (count,)
+    assert degrees[0].tolist() == [0, 0]
+
+
+def vandermonde(u, degrees):
+    """Products of Chebyshev polynomials by NumPy."""
+    design = np.ones((len(u), len(degrees)))
+    for index in range(u.shape[1]):
+        design *= chebyshev.chebvander(u[:, index].numpy(), int(degrees.max()))[:, degrees[:, index].numpy()]
+    return design
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_coefficients_without_a_prior_are_those_of_least_squares(inputs, uniform, normal):
+    u, y = uniform(-1, 1, 200, inputs), normal(200, 2)
+    degrees, coefficients = AnalyticFit((1.5,) * inputs, ridge=1e-14, most=15).coefficients(u, y)
+    expected = np.linalg.lstsq(vandermonde(u, degrees), y.numpy(), rcond=None)[0]
+    np.testing.assert_allclose(coefficients, expected, rtol=0, atol=1e-9)
+
+
+def test_the_prior_is_a_ridge_in_units_of_the_sizes(uniform, normal):
+    u, y = uniform(-1, 1, 60, 2), normal(60, 1)
+    fit = AnalyticFit((1.5, 2.0), ridge=0.1, most=20)
+    degrees, coefficients = fit.coefficients(u, y)
+    sizes = fit.terms(60)[1].numpy()
+    design = vandermonde(u, degrees) * sizes
+    weight = (0.1 * np.linalg.norm(design)) ** 2
+    expected = sizes[:, None] * np.linalg.solve(design.T @ design + weight * np.eye(20), design.T @ y.numpy())
+    np.testing.assert_allclose(coefficients, expected, rtol=1e-8, atol=1e-12)
+
+
+def polynomial(degrees, coefficients, u):
+    """Σ c·Π T by NumPy, from the tensor of coefficients."""
+    tensor = np.zeros([int(highest) + 1 for highest in degrees.amax(dim=0)])
+    tensor[tuple(degrees.T.numpy())] = coefficients[:, 0]
+    evaluate = {1: chebyshev.chebval, 2: chebyshev.chebval2d, 3: chebyshev.chebval3d}[u.shape[1]]
+    return evaluate(*u.T.numpy(), tensor)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_the_network_is_the_polynomial(inputs, uniform, normal):
+    domain = torch.tensor([[-1.0, 3.0], [10.0, 11.0], [-5.0, -4.0]], dtype=F64)[:inputs]
+    u, y = uniform(-1, 1, 150, inputs), normal(150, 1)
+    x = torch.lerp(domain[:, 0], domain[:, 1], (u + 1) / 2)
+    fit = AnalyticFit((1.5, 2.0, 3.0)[:inputs], ridge=1e-10, most=30, error=0.0)
+    start = KAN([inputs, 1], domain=domain.tolist(), seed=0)
+    start = start.rebuilt(
+        [layer.map_blocks(lambda block: block.scaled(torch.full((1,), 1e6))) for layer in start.layers]
+    )
+    model = AnalyticContestant(start, fit, domain, "exact", 0.0).refit(x, y, math.inf)
+    assert model is not start
+    fresh = uniform(-1, 1, 100, inputs)
+    expected = polynomial(*fit.coefficients(u, y), fresh)
+    values = model(torch.lerp(domain[:, 0], domain[:, 1], (fresh + 1) / 2)).detach()[:, 0]
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
+def smooth(x):
+    return torch.exp(0.5 * x[:, :1] * x[:, 1:2]) + torch.sin(x[:, 2:3] + x[:, :1])
+
+
+def test_an_analytic_function_of_three_inputs_is_met(uniform):
+    x, fresh = uniform(-1, 1, 900, 3), uniform(-1, 1, 1000, 3)
+    domain = torch.tensor([[-1.0, 1.0]] * 3, dtype=F64)
+    rows = Rows.split(x, smooth(x), 0)
+    found = AnalyticContestant.of(rows, domain, "products", soon(3))
+    assert found is not None
+    assert found.done
+    assert found.promise == found.error == pytest.approx(rows.error(found.model))
+    (stage,) = found.stages
+    assert (stage.label, stage.level, stage.accepted) == ("products", None, True)
+    assert stage.parameters == len(get_parameters(found.model))
+    assert error_of(found.model, smooth, fresh) < 1e-8
+    refitted = found.refit(x, smooth(x), math.inf)
+    assert rmse(refitted, x, smooth(x)) <= rmse(found.model, x, smooth(x))
+    assert error_of(refitted, smooth, fresh) < 1e-8
+
+
+def test_too_many_products_are_none(monkeypatch, uniform):
+    x = uniform(-1, 1, 200, 2)
+    domain = torch.tensor([[-1.0, 1.0]] * 2, dtype=F64)
+    rows = Rows.split(x, x[:, :1] + x[:, 1:] ** 2, 0)  # of rank 2
+    found = AnalyticContestant.of(rows, domain, "sum", soon(0.5))
+    assert found.model.width == [2, [0, (2, 2)], 1] or len(arities(found.model.width[1])) >= 2
+    monkeypatch.setattr(analytic, "_MOST_PRODUCTS", 1)
+    assert AnalyticContestant.of(rows, domain, "sum", soon(0.5)) is None
+    assert found.refit(x, rows.outward(x[:, :1]), math.inf) is not None
+    wild = AnalyticContestant(found.model, AnalyticFit((1.5, 1.5), most=40, error=0.0), domain, "wild", 0.0)
+    assert wild.refit(x, torch.sin(9 * x[:, :1] * x[:, 1:]), math.inf) is found.model
+
+
+def test_constant_targets_and_few_rows_are_no_obstacle(uniform):
+    domain = torch.tensor([[-1.0, 1.0]], dtype=F64)
+    for count, target in itertools.product((1, 2, 25), (0.0, 2.5)):
+        x = uniform(-1, 1, count, 1)
+        y = torch.full((count, 1), target, dtype=F64)
+        found = AnalyticContestant.of(Rows.split(x, y, 0), domain, "constant", soon(1))
+        torch.testing.assert_close(found.model(x).detach(), y, rtol=0, atol=1e-9)
+
+
+def test_a_rough_fit_tells_smooth_tables_from_others(uniform, normal):
+    x = uniform(-1, 1, 400, 3)
+    assert quick_error(Rows.split(x, smooth(x), 0)) < 1e-6
+    assert quick_error(Rows.split(x, normal(400, 1), 0)) > 0.5
+    assert quick_error(Rows.split(x, x.abs().sum(dim=1, keepdim=True), 0)) > 1e-3
+
+
+# ------------------------------------------------------------------------------------------------ the ladder
+
+
+@pytest.mark.parametrize("inputs", range(1, 9))
+def test_every_topology_can_be_built(inputs, uniform):
+    for outputs in (1, 2, 3):
+        domain = [(float(i), i + 2.0) for i in range(inputs)]
+        x = torch.tensor(domain, dtype=F64)[:, 0] + uniform(0, 2, 5, inputs)
+        topologies = list(ladder(inputs, outputs))
+        assert topologies[0].label == "additive"
+        assert topologies[0].build(BSpline(5, 3), domain, 0).width == [inputs, outputs]
+        for topology in dict.fromkeys(topologies):
+            model = topology.build(BSpline(5, 3), domain, 1)
+            assert (model.in_features, model.out_features) == (inputs, outputs)
+            values = model(x)
+            assert values.shape == (5, outputs)
+            assert bool(values.isfinite().all())
+            grid = model.all_layers[0].all_blocks()[0].grid
+            assert torch.equal(grid[:, [0, -1]], torch.tensor(domain, dtype=F64))
+            assert parameters_of(topology, inputs, BSpline(5, 3)) == len(get_parameters(model))
+
+
+def test_topologies_differ_by_seed():
+    for topology in dict.fromkeys(ladder(3, 1)):
+        one, same, other = (topology.build(BSpline(4, 3), [(-1.0, 1.0)] * 3, seed) for seed in (0, 0, 1))
+        x = torch.linspace(-0.9, 0.8, 3, dtype=F64).repeat(4, 1)
+        assert torch.equal(one(x), same(x))
+        assert not torch.equal(one(x), other(x))
+
+
+@pytest.mark.parametrize(("inputs", "rank"), [(2, 1), (3, 4), (5, 8)])
+def test_each_factor_depends_on_one_input(inputs, rank, uniform):
+    label = f"{rank} product{'s' * (rank > 1)} of all inputs"
+    topology = next(each for each in ladder(inputs, 1) if each.label.startswith(label))
+    model = topology.build(Chebyshev(4), [(-1.0, 1.0)] * inputs, 0)
+    first = model.all_layers[0]
+    assert first.nodes == (inputs,) * rank
+    expected = torch.zeros(inputs, inputs * rank, dtype=torch.bool)
+    for product, factor in itertools.product(range(rank), range(inputs)):
+        expected[factor, product * inputs + factor] = True
+    assert torch.equal(first.mask, expected)
+    # Σ_r Π_i: the hidden values are products of functions of one variable each.
+    x = uniform(-1, 1, 6, inputs)
+    trace = model.trace(x).layers[0]
+    factors = trace.edges.sum(dim=1).view(6, rank, inputs)
+    torch.testing.assert_close(trace.outputs, factors.prod(dim=2))
+
+
+def test_nested_products_are_of_two_sums():
+    topology = next(each for each in ladder(3, 2) if each.label == "4 products of two sums")
+    model = topology.build(BSpline(5, 3), [(-1.0, 1.0)] * 3, 0)
+    assert model.all_layers[0].mask.shape == (3, 2)
+    assert model.all_layers[1].nodes == (2,) * 4
+    assert torch.equal(model.all_layers[1].mask, torch.eye(2, dtype=torch.bool).repeat(1, 4))
+
+
+# ------------------------------------------------------------------------------------------------ views
+
+
+@pytest.mark.parametrize("how", ["x", "log", "x^2", "1/x"])
+def test_targets_go_through_a_view_and_back(how, uniform):
+    x, y = uniform(0.5, 20, 50, 2), uniform(0.1, 30, 50, 2)
+    view = View.of(x, y, inputs=("log", "x"), outputs=(how, how))
+    forward = {"x": lambda v: v, "log": np.log, "x^2": np.square, "1/x": np.reciprocal}[how]
+    inner = forward(y.numpy())
+    np.testing.assert_allclose(view.inner_targets(y), inner, rtol=1e-14)
+    standard = view.standard_targets(y)
+    np.testing.assert_allclose(standard, (inner - inner.mean(0)) / inner.std(0), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(view.outer_targets(standard), y, rtol=1e-10, atol=0)
+    logarithm, plain = np.log(x[:, 0].numpy()), x[:, 1].numpy()
+    np.testing.assert_allclose(view.inner_inputs(x), np.stack([logarithm, plain], axis=1), rtol=1e-14)
+    inner_x = view.inner_inputs(x)
+    assert bool((view.domain[:, 0] < inner_x.amin(dim=0)).all())
+    assert bool((view.domain[:, 1] > inner_x.amax(dim=0)).all())
+    rows = view.on_unit_interval(Rows(inner_x, standard, inner_x[:9], standard[:9]))
+    assert float(rows.x.abs().max()) <= 1
+    assert float(rows.x.amax()) > 0.8
+    assert torch.equal(rows.x_held, rows.x[:9])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        (("x", "x"), ("x", "x")),
+        (("log", "x"), ("x", "log")),
+        (("x", "log"), ("x^2", "x^2")),
+        (("log", "log"), ("1/x", "x^2")),
+    ],
+    ids=str,
+)
+def test_the_outer_network_is_the_inner_one_behind_the_view(inputs, outputs, uniform):
+    x, y = uniform(0.5, 3, 40, 2), uniform(2, 5, 40, 2)
+    view = View.of(x, y, inputs=inputs, outputs=outputs)
+    model = KAN([2, 3, 2], domain=view.domain.tolist(), seed=0)
+    outer = view.outer(view.unscaled(model), x, input_names=("a", "b"), output_names=("c", "d"))
+    fresh = uniform(0.5, 3, 30, 2)
+    expected = view.outer_targets(model(view.inner_inputs(fresh)))
+    torch.testing.assert_close(outer(fresh), expected, rtol=1e-11, atol=1e-12)
+    assert (outer.input_names, outer.output_names) == (("a", "b"), ("c", "d"))
+    assert torch.equal(outer.sample, x)
+
+
+def test_a_square_that_comes_out_negative_has_a_root(uniform):
+    x, y = uniform(-1, 1, 20, 1), uniform(0, 1, 20, 1)
+    view = View.of(x, y, inputs=("x",), outputs=("x^2",))
+    low = torch.full((1, 1), -10.0, dtype=F64)
+    assert float(view.outer_targets(low)) == pytest.approx(abs(float(-10 * view.spread + view.center)) ** 0.5)
+
+
+def test_the_views_are_those_that_the_columns_allow(uniform):
+    narrow, wide, signed = uniform(1, 2, 60, 1), 10 ** uniform(-3, 3, 60, 1), uniform(-1, 1, 60, 1)
+    wide[:2] = torch.tensor([[1e-3], [1e3]])
+
+    def of(x, y):
+        return [(view.inputs, view.outputs) for view in possible_views(x, y)]
+
+    positive = of(torch.cat([narrow, wide, signed], dim=1), narrow)
+    assert positive[0] == (("x", "x", "x"), ("x",))  # the plain one first
+    assert {outputs for _, outputs in positive} == {("x",), ("log",), ("x^2",), ("1/x",)}
+    assert {inputs for inputs, _ in positive} == {("x", "x", "x"), ("x", "log", "x")}
+    assert len(set(positive)) == len(positive)
+    with_zero = narrow.clone()
+    with_zero[3] = 0
+    assert of(signed, with_zero) == [(("x",), ("x",)), (("x",), ("x^2",))]
+    assert of(signed, signed) == [(("x",), ("x",))]
+    assert of(-wide, -wide) == [(("x",), ("x",))]
+
+
+def test_views_of_constants_are_finite():
+    x, y = torch.full((30, 2), 0.7, dtype=F64), torch.full((30, 1), 0.1, dtype=F64)
+    for view in possible_views(x, y):
+        assert view.spread.tolist() == [1.0]
+        assert bool((view.domain[:, 0] < view.domain[:, 1]).all())
+        assert float(view.standard_targets(y).abs().max()) < 1e-12
+
+
+# ------------------------------------------------------------------------------------------------ fit_table
+
+
+def test_a_root_is_seen_through_its_square(uniform):
+    truth = lambda x: (x[:, :1] ** 2 + x[:, 1:] ** 2).sqrt()  # noqa: E731
+    x, fresh = uniform(-2, 2, 300, 2), uniform(-1.9, 1.9, 500, 2)
+    fitted = fit_table(x, truth(x), max_time=6, input_names=["a", "b"], output_names=["r"])
+    assert error_of(fitted.model, truth, fresh) < 1e-9
+    assert "seen through: r by its square" in fitted.notes
+
+
+def test_a_quotient(uniform):
+    truth = lambda x: x[:, :1] / x[:, 1:]  # noqa: E731
+    x, fresh = uniform(1, 5, 300, 2), uniform(1.1, 4.9, 500, 2)
+    fitted = fit_table(x, truth(x), max_time=6)
+    assert error_of(fitted.model, truth, fresh) < 1e-9
+
+
+def test_a_sum_of_six_inputs(uniform):
+    truth = lambda x: (x * torch.arange(1.0, 7.0, dtype=F64)).sin().sum(dim=1, keepdim=True)  # noqa: E731
+    x, fresh = uniform(-0.6, 0.6, 500, 6), uniform(-0.59, 0.59, 500, 6)
+    fitted = fit_table(x, truth(x), max_time=5)
+    assert error_of(fitted.model, truth, fresh) < 1e-6
+    assert fitted.notes[0].startswith("additive, width [6, 1]")
+    assert fitted.notes[0].endswith("chosen by held-out rows")
+
+
+def test_two_targets(uniform):
+    truth = lambda x: torch.cat([x[:, :1].exp() + x[:, 1:], 1e3 * (x[:, :1] - x[:, 1:] ** 2)], dim=1)  # noqa: E731
+    x, fresh = uniform(-1, 1, 200, 2), uniform(-0.95, 0.95, 300, 2)
+    fitted = fit_table(x, truth(x), max_time=4)
+    errors = (fitted.model(fresh) - truth(fresh)).detach().square().mean(dim=0).sqrt()
+    assert errors[0] < 1e-7
+    assert errors[1] < 1e-4
+    assert fitted.residuals.shape == (40, 2)
+
+
+@pytest.mark.parametrize("rows", [3, 10, 25])
+def test_few_rows(rows, uniform):
+    x = uniform(-1, 1, rows, 2)
+    y = 5 + x[:, :1] - 2 * x[:, 1:]
+    fitted = fit_table(x, y, max_time=1)
+    assert rmse(fitted.model, x, y) < 0.1
+    assert bool(fitted.model(uniform(-1, 1, 100, 2)).isfinite().all())
+    assert fitted.residuals.shape == ((0, 1) if rows < 20 else (5, 1))
+    assert fitted.notes
+    assert fitted.history.notes
+
+
+def test_residuals_are_those_of_rows_that_did_not_train(uniform, normal):
+    """Large as the noise, in the units of the table."""
+    x = uniform(-1, 1, 400, 1)
+    fitted = fit_table(x, 100 * (torch.sin(2 * x) + 0.1 * normal(400, 1)), max_time=2)
+    assert fitted.residuals.shape == (80, 1)
+    assert 7 < float(fitted.residuals.std()) < 14
+    assert abs(float(fitted.residuals.mean())) < 4
+
+
+def test_constant_targets_of_any_kind_are_met(uniform):
+    x = uniform(-1, 1, 40, 2)
+    for constant in (0.1, -3e8, 0.0):
+        y = torch.full((40, 1), constant, dtype=F64)
+        fitted = fit_table(x, y, max_time=1)
+        assert float((fitted.model(x) - y).detach().abs().max()) <= 1e-9 * max(abs(constant), 1)
