@@ -135,7 +135,7 @@ class SmoothedObjective(OutputObjective):
         samples = self.target.numel()
         self.freedom = float((inverse * near.curvature).sum())
         self.variance = near.value * samples / max(samples - self.freedom, _LEAST_FREEDOM * samples)
-        parameters, growth = self.parameters, [near.curvature.new_zeros(1)]
+        parameters, growth = self.parameters, []
         for edges in self._smoothed:
             used = 2 * edges.weights * (inverse[edges.square] * edges.matrices).sum(dim=(1, 2))
             free = (edges.rank - used).clamp_min(1e-3)
@@ -146,7 +146,7 @@ class SmoothedObjective(OutputObjective):
             weights = weights.clamp_min(torch.finfo(weights.dtype).tiny)
             growth.append((weights / edges.weights).log())
             edges.weights = weights
-        return float(torch.cat(growth).mean().exp())
+        return float(torch.cat(growth).mean().exp()) if growth else 1.0
 
 
 def _is_smoothed(block: BasisBlock) -> bool:
