@@ -4,7 +4,7 @@
     python benchmarks/paper/run.py --tables toy --contenders edgewise --fresh
 
 Each fit has a process of its own with one thread. Rivals run one seed each, for as long as Edgewise took on the same
-case (the median of its seeds), but no less than 30 seconds. The rows go to benchmarks/results/paper; report.py makes
+case (the median of its seeds), but no less than 10 seconds. The rows go to benchmarks/results/paper; report.py makes
 tables and pictures of them.
 """
 
@@ -20,7 +20,7 @@ from rows import Rows
 from runner import Job, add_options, complete, forget
 
 TABLES = ("toy", "special", "feynman")
-LEAST_BUDGET = 30.0  # seconds: in less, a sweep or a schedule of grids would say nothing about a rival
+LEAST_BUDGET = 10.0
 
 
 def table_jobs(cases: Iterable[Case], seeds: int, seconds: float) -> list[Job]:
