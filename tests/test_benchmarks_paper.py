@@ -287,7 +287,7 @@ def test_an_interruption_keeps_what_is_finished_and_stops_the_rest(rows, tmp_pat
         until = time.monotonic() + 60
         while not (marker.exists() and marker.read_text().strip()) and time.monotonic() < until:
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # a thread of its own would not wake `wait`
 
     thread = threading.Thread(target=interrupt)
     thread.start()

@@ -141,8 +141,8 @@ class KANRegressor(RegressorMixin, BaseEstimator):
             >>> rng = np.random.default_rng(0)
             >>> X = rng.uniform(size=(400, 1))
             >>> y = X[:, 0] ** 2 + 0.1 * rng.normal(size=400)
-            >>> low, high = KANRegressor(random_state=0).fit(X[:200], y[:200]).predict_interval(X[200:])
-            >>> bool(0.8 < np.mean((low < y[200:]) & (y[200:] < high)) < 1)
+            >>> low, high = KANRegressor(random_state=0).fit(X[:300], y[:300]).predict_interval(X[300:])
+            >>> bool(0.8 < np.mean((low < y[300:]) & (y[300:] < high)) < 1)
             True
 
         Source: Lei et al., Distribution-free predictive inference for regression (2018), algorithm 2 (split conformal).

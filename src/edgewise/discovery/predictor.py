@@ -43,6 +43,7 @@ _EXCELLENT = 1e-12  # of the spread of the targets: an error from which simpler 
 _WORTH = 0.5  # factor by which a transformed view has to beat the plain one,
 _MUCH_BETTER = 0.05  # and by which it has to for the plain one not to be tried
 _WORDS = {"log": "logarithm", "x^2": "square", "1/x": "reciprocal"}
+_MOST_ANALYTIC_INPUTS = 4  # of more, functions take too many products
 _ANALYTIC_SHARE = 0.4  # of the time
 
 
@@ -195,7 +196,7 @@ class _Search:
             topologies = [topology] if len(self.width) == 2 else [topology] * _STARTS_OF_WIDTH
         else:
             topologies = list(ladder(inputs, outputs))
-        analytic = self.width is None and self.basis is None and outputs == 1 and inputs <= MOST_INPUTS
+        analytic = self.width is None and self.basis is None and outputs == 1 and inputs <= _MOST_ANALYTIC_INPUTS
         for position, topology in enumerate(topologies):
             for number in range(len(self.views)):
                 if position == 0 or self._is_affordable(topology):
