@@ -13,7 +13,6 @@ from edgewise.network import Network
 
 _FEWEST_TO_HOLD_OUT = 20
 _HELD_OUT = 0.2
-_WORST = 0.01  # of the rows to judge by
 _ROUNDING = 10.0  # units in the last place
 
 
@@ -66,12 +65,8 @@ class Rows:
     @torch.no_grad()
     def error(self, model: Network) -> float:
         """Root mean square error on the rows to judge by; infinite where the model has no value."""
-        squares = (self.outward(model(self.x_held)) - self.y_held).square().mean(dim=1)
-        if not bool(squares.isfinite().all()):
-            return math.inf
-        # One row that lies beyond all training rows says little of the others.
-        counted = len(squares) - int(_WORST * len(squares))
-        return float(squares.sort().values[:counted].mean().sqrt())
+        value = float((self.outward(model(self.x_held)) - self.y_held).square().mean().sqrt())
+        return value if math.isfinite(value) else math.inf
 
 
 def spread_of(y: Tensor) -> Tensor:
