@@ -323,6 +323,18 @@ def test_weights_can_be_taken_to_another_objective(uniform, normal):
         other.set_smoothing(given[:1])
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_the_smoothing_of_a_network_without_a_value_stays(value, uniform, normal):
+    model = KAN([1, 2, 1], seed=0)
+    objective = SmoothedObjective(model, uniform(-1, 1, 40, 1), normal(40, 1))
+    objective.update_smoothing()
+    before = objective.smoothing()
+    set_parameters(model, torch.full_like(get_parameters(model), value))
+    assert objective.update_smoothing() == 1
+    assert all(torch.equal(mine, old) for mine, old in zip(objective.smoothing(), before, strict=True))
+    assert bool(objective.factor().isnan().all())
+
+
 def test_a_network_without_splines_is_not_smoothed(uniform, normal):
     x, y = uniform(-1, 1, 50, 2), normal(50, 1)
     objective = SmoothedObjective(KAN([2, 1], basis=Chebyshev(4), seed=0), x, y)

@@ -35,6 +35,12 @@ def median_of(rows: Iterable[Row], name: str) -> float | None:
     return median([row[name] for row in rows if row.get(name) is not None])
 
 
+def figure_of(rows: Iterable[Row], name: str, form: str) -> str | None:
+    """The median of a figure in a given format, or None where no row has it."""
+    value = median_of(rows, name)
+    return None if value is None else format(value, form)
+
+
 def verdict(met: bool | None) -> str | None:
     """Whether a bound was met; None where nothing was measured."""
     return None if met is None else "yes" if met else "NO"

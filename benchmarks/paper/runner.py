@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -43,6 +43,24 @@ class Job:
     def key(self) -> Key:
         """That of its row."""
         return self.case, self.contender, self.seed
+
+
+def one_per_seed(
+    function: Callable[..., Row], cases: Mapping[str, Any], name: str, options: argparse.Namespace
+) -> list[Job]:
+    """Edgewise on every case and seed: `function(seed=…, name=the value of the case)`."""
+    return [
+        Job(
+            case=case,
+            contender="edgewise",
+            seed=seed,
+            function=function,
+            arguments={name: value, "seed": seed},
+            seconds=options.max_time,
+        )
+        for case, value in cases.items()
+        for seed in range(options.seeds)
+    ]
 
 
 @dataclass

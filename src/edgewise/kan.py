@@ -26,6 +26,7 @@ from edgewise.network import (
     small_random_coefficients,
 )
 from edgewise.network.base import Base, base_function
+from edgewise.network.start import HIDDEN_DOMAIN
 from edgewise.primitives import Primitive
 from edgewise.surgery import Attribution, Edge
 from edgewise.symbolic import Match
@@ -41,7 +42,6 @@ else:
     sympy = LazyModule("sympy")
 
 _SAMPLE_ROWS = 256
-_HIDDEN_DOMAIN = (-1.0, 1.0)
 
 
 class KAN(Network):
@@ -91,7 +91,7 @@ class KAN(Network):
         generator = torch.Generator().manual_seed(seed)
         layers = []
         for index, layer_basis in enumerate(_bases(basis, len(nodes) - 1)):
-            grid = domain_grid(_HIDDEN_DOMAIN if index else domain, len(nodes[index]), dtype)
+            grid = domain_grid(HIDDEN_DOMAIN if index else domain, len(nodes[index]), dtype)
             block = _start(layer_basis, base, grid, nodes[index + 1], generator)
             layers.append(KANLayer.from_blocks([block], nodes[index + 1], len(nodes[index])))
         ends = domain_grid(domain, inputs, dtype)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from power_law import exponent
 from report_text import error, errors, median, table, verdict
 from rows import Row
-from runner import Job
+from runner import Job, one_per_seed
 
 import edgewise as ew
 from study.starting import best_start
@@ -34,18 +34,7 @@ _STEPS = 200
 
 def jobs(options: argparse.Namespace) -> list[Job]:
     """One per degree and seed."""
-    return [
-        Job(
-            case=f"degree {degree}",
-            contender="edgewise",
-            seed=seed,
-            function=measure,
-            arguments={"degree": degree, "seed": seed},
-            seconds=options.max_time,
-        )
-        for degree in DEGREES
-        for seed in range(options.seeds)
-    ]
+    return one_per_seed(measure, {f"degree {degree}": degree for degree in DEGREES}, "degree", options)
 
 
 def measure(degree: int, seed: int, grids: tuple[int, ...] = GRIDS, count: int = SAMPLES) -> Row:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from report_text import median_of, table, verdict
+from report_text import figure_of, table, verdict
 from rows import Row
 from runner import Job
 
@@ -102,7 +102,7 @@ def section(rows: list[Row]) -> str:
             mean = float(np.mean(shares))
             met = BOUNDS[0] <= mean <= BOUNDS[1] and len(shares) == len(mine)
             span = f"{min(shares):.1%} to {max(shares):.1%}"
-            figures = [f"{median_of(mine, figure):.3g}" for figure in ("length", "seconds")]
+            figures = [figure_of(mine, figure, ".3g") for figure in ("length", "seconds")]
             lines.append([name, len(mine), f"{mean:.1%}", span, *figures, verdict(met)])
     header = ["target", "draws", "mean coverage", "from … to", "mean length", "median s", "met"]
     return (

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from power_law import exponent
 from report_text import error, table
 from rows import Row
-from runner import Job
+from runner import Job, one_per_seed
 
 import edgewise as ew
 from study.starting import best_start
@@ -32,18 +32,7 @@ _STEPS = 60
 
 def jobs(options: argparse.Namespace) -> list[Job]:
     """One per dimension and seed."""
-    return [
-        Job(
-            case=f"d = {inputs}",
-            contender="edgewise",
-            seed=seed,
-            function=measure,
-            arguments={"inputs": inputs, "seed": seed},
-            seconds=options.max_time,
-        )
-        for inputs in DIMENSIONS
-        for seed in range(options.seeds)
-    ]
+    return one_per_seed(measure, {f"d = {inputs}": inputs for inputs in DIMENSIONS}, "inputs", options)
 
 
 def measure(inputs: int, seed: int, grids: tuple[int, ...] = GRIDS, count: int = SAMPLES) -> Row:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cases import tables
 from contenders import edgewise
-from report_text import error, errors, median, median_of, table
+from report_text import error, errors, figure_of, median, table
 from rows import Row
 from runner import Job
 
@@ -50,6 +50,6 @@ def section(rows: list[Row]) -> str:
             reached = errors(mine)
             met = sum(value <= BOUND for value in reached)
             figures = [error(median(reached)), error(max(reached))]
-            lines.append([contender, len(mine), *figures, f"{median_of(mine, 'seconds'):.1f}", f"{met} of {len(mine)}"])
+            lines.append([contender, len(mine), *figures, figure_of(mine, "seconds", ".1f"), f"{met} of {len(mine)}"])
     header = ["", "seeds", "median test RMSE", "worst", "median s", f"at most {BOUND:.0e}"]
     return f"exp(sin πx + y²) from {SAMPLES} samples; must be at most {BOUND:.0e}.\n\n" + table(header, lines)

@@ -167,7 +167,7 @@ class AnalyticContestant:
         Returns:
             The contestant.
         """
-        scaled = replace(rows, x=_on_unit_interval(rows.x, domain), x_held=_on_unit_interval(rows.x_held, domain))
+        scaled = rows_on_unit_interval(rows, domain)
         fit = best_fit(scaled, deadline)
         model = _network(fit, scaled.x, rows.y, domain)
         if model is None:
@@ -244,6 +244,11 @@ def _products(u: Tensor, degrees: Tensor) -> Tensor:
     for index in range(u.shape[1]):
         result *= values[:, index, degrees[:, index]]
     return result
+
+
+def rows_on_unit_interval(rows: Rows, domain: Tensor) -> Rows:
+    """Rows with their inputs in units of the domain, shape (I, 2), on [−1, 1]."""
+    return replace(rows, x=_on_unit_interval(rows.x, domain), x_held=_on_unit_interval(rows.x_held, domain))
 
 
 def _on_unit_interval(x: Tensor, domain: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from edgewise.basis import Basis
-from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_error
+from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_error, rows_on_unit_interval
 from edgewise.discovery.ladder import Topology, ladder, parameters_of
 from edgewise.discovery.view import View, natural_views, possible_views
 from edgewise.errors import OptionError
 from edgewise.kan import KAN
-from edgewise.network import NodeWidth, arities, check_names
+from edgewise.network import Domain, NodeWidth, arities, check_names
 from edgewise.threads import threads_for
 from edgewise.training import History
 from edgewise.training.multilevel import (
@@ -37,8 +37,7 @@ from edgewise.training.multilevel.level import START
 _FIRST = 3  # topologies of each view that are compared before the best go on
 _PATIENCE = 4  # topologies in a row that were not better
 _STARTS_OF_WIDTH = 6
-_ROWS_PER_PARAMETER = 1.1
-_MOST_PARAMETERS = 4000
+_USUAL_PARAMETERS = 400  # of a network on the way: decides about threads
 _EXCELLENT = 1e-12  # of the spread of the targets: an error from which simpler is better, and nothing new is started
 _WORTH = 0.5  # factor by which a transformed view has to beat the plain one,
 _MUCH_BETTER = 0.05  # and by which it has to for the plain one not to be tried
@@ -115,7 +114,7 @@ def fit_table(
     if width is not None and (width[0] != inputs or len(arities(width[-1])) != outputs):
         raise OptionError(f"the table has {inputs} inputs and {outputs} outputs, which the width {width} does not fit")
     search = _Search(x, y, width, basis, seed, deadline)
-    with threads_for(len(x) * _MOST_PARAMETERS // 10):
+    with threads_for(len(x) * _USUAL_PARAMETERS):
         field = race(
             search.starters(),
             first=_FIRST * len(search.views),
@@ -125,7 +124,7 @@ def fit_table(
             deadline=deadline,
         )
         best = _simplest_of_the_best(field)
-        view, rows = search.view_of[id(best)]
+        view, rows = search.seen_by(best)
         refitted = best.refit(view.inner_inputs(x), view.standard_targets(y), end)
     assert isinstance(refitted, KAN)
     model = view.outer(view.unscaled(refitted), x, input_names=of_inputs, output_names=of_outputs)
@@ -186,7 +185,7 @@ class _Search:
         self.center, self.spread = y.mean(dim=0), spread_of(y)
         self.views = self._promising_views()
         self.rows = [self._rows(view) for view in self.views]
-        self.view_of: dict[int, tuple[View, Rows]] = {}
+        self._seen: list[tuple[Contestant, View, Rows]] = []
 
     def starters(self) -> Iterator[Starter]:
         """The networks to try, the most promising first."""
@@ -207,6 +206,10 @@ class _Search:
                 for number in range(len(self.views)):
                     yield lambda number=number: self._analytic(number)
 
+    def seen_by(self, contestant: Contestant) -> tuple[View, Rows]:
+        """How a network of the race sees the table."""
+        return next((view, rows) for each, view, rows in self._seen if each is contestant)
+
     def residuals(self, best: Contestant, rows: Rows) -> Tensor:
         """Of the held-out rows, in the user's units."""
         if not rows.judged_apart:
@@ -225,7 +228,7 @@ class _Search:
                 return None
         climbs = self.basis is None and rows.judged_apart
         climber = Climber.settled(model, rows, topology.label, self.deadline, climbs=climbs)
-        self.view_of[id(climber)] = (view, rows)
+        self._seen.append((climber, view, rows))
         return climber
 
     def _analytic(self, number: int) -> AnalyticContestant | None:
@@ -234,26 +237,27 @@ class _Search:
         until = now + _ANALYTIC_SHARE * (self.deadline - now) if math.isfinite(self.deadline) else math.inf
         contestant = AnalyticContestant.of(rows, view.domain, "products of polynomials", until)
         if contestant is not None:
-            self.view_of[id(contestant)] = (view, rows)
+            self._seen.append((contestant, view, rows))
         return contestant
 
-    def _build_given(self, basis: Basis, domain: object, seed: int) -> KAN:
+    def _build_given(self, basis: Basis, domain: Domain, seed: int) -> KAN:
         assert self.width is not None
-        return KAN(self.width, basis=basis, domain=domain, seed=seed)  # pyright: ignore[reportArgumentType]
+        return KAN(self.width, basis=basis, domain=domain, seed=seed)
 
     def _is_affordable(self, topology: Topology) -> bool:
         if self.width is not None:
             return True
         basis = START.basis if self.basis is None else self.basis
-        most = min(_MOST_PARAMETERS, self.rows[0].y.numel() / _ROWS_PER_PARAMETER)
-        return parameters_of(topology, self.x.shape[1], basis) <= most
+        return parameters_of(topology, self.x.shape[1], basis) <= self.rows[0].most_parameters
 
     def _promising_views(self) -> list[View]:
         """The plain view, before it another one if that makes the table much easier to fit."""
         if self.x.shape[1] > MOST_INPUTS or self.y.shape[1] > 1:
             return natural_views(self.x, self.y)
         plain, *others = possible_views(self.x, self.y)
-        errors = {id(view): quick_error(view.on_unit_interval(self._rows(view))) for view in (plain, *others)}
+        errors = {
+            id(view): quick_error(rows_on_unit_interval(self._rows(view), view.domain)) for view in (plain, *others)
+        }
         best = min((plain, *others), key=lambda view: errors[id(view)])
         share = errors[id(best)] / errors[id(plain)] if errors[id(plain)] > 0 else 1.0
         return [plain] if share > _WORTH else ([best] if share < _MUCH_BETTER else [best, plain])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -13,7 +13,7 @@ from edgewise.data import column_transforms
 from edgewise.network import Network
 from edgewise.primitives import get_primitive
 from edgewise.surgery import scale_outputs, with_transforms
-from edgewise.training.multilevel import Rows, spread_of
+from edgewise.training.multilevel import spread_of
 
 Model = TypeVar("Model", bound=Network)
 
@@ -80,12 +80,6 @@ class View:
     def inner_inputs(self, x: Tensor) -> Tensor:
         """Inputs as networks take them, (N, I): logarithms where chosen."""
         return _transformed(x, self.inputs)
-
-    def on_unit_interval(self, rows: Rows) -> Rows:
-        """Rows with their inputs on [−1, 1], the domain in its own units."""
-        low, high = self.domain[:, 0], self.domain[:, 1]
-        x, held = ((2 * part - low - high) / (high - low) for part in (rows.x, rows.x_held))
-        return replace(rows, x=x, x_held=held)
 
     def inner_targets(self, y: Tensor) -> Tensor:
         """Targets in the units in which formulas are named, (N, O): logarithms where chosen."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from edgewise.basis import Basis
 from edgewise.network.layer import linear_coefficients
 
+HIDDEN_DOMAIN = (-1.0, 1.0)  # of the edges behind the first layer, until their grids follow the values
 _NOISE = 0.1  # standard deviation of the coefficients
 
 

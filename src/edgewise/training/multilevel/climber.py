@@ -39,8 +39,6 @@ _NOISE_FREE = 1e-4  # what a finer level brings
 _TRIALS = 2  # levels that a network may try before its rate of progress counts,
 _HOPE = 1e-7  # as errors may fall by this factor on the way to the finest level
 _LEVELS_AHEAD = 4  # that are thought to bring as much as the last
-_MOST_PARAMETERS = 4000
-_ROWS_PER_PARAMETER = 1.1
 _AT_FLOOR = 3.0  # times the spline floor: an error that refinement will lower
 _OVERFIT = 3.0  # times the training error
 
@@ -121,14 +119,12 @@ class Climber:
         rows: the data in units of training.
         label: which start or topology.
         deadline: monotonic time after which no step is taken.
-        climbs: whether it may change its level.
     """
 
     model: Network
     rows: Rows
     label: str
     deadline: float
-    climbs: bool = True
     error: float = math.inf
     done: bool = False
     gain: float = 1.0
@@ -137,8 +133,8 @@ class Climber:
 
     @classmethod
     def settled(cls, model: Network, rows: Rows, label: str, deadline: float, *, climbs: bool = True) -> Climber:
-        """A climber trained at its first level."""
-        climber = cls(model, rows, label, deadline, climbs, done=not climbs)
+        """A climber trained at its first level, which may be the only one."""
+        climber = cls(model, rows, label, deadline, done=not climbs)
         climber._take(model)
         return climber
 
@@ -169,9 +165,8 @@ class Climber:
 
     def _affordable_levels(self) -> Iterator[Level]:
         level = level_of(self.model)
-        most = min(_MOST_PARAMETERS, self.rows.y.numel() / _ROWS_PER_PARAMETER)
         for finer in () if level is None else level.finer():
-            if parameters_at(self.model, finer) <= most:
+            if parameters_at(self.model, finer) <= self.rows.most_parameters:
                 yield finer
 
     def _take(self, model: Network) -> bool:

@@ -26,7 +26,7 @@ def race(
         starters: make the networks, the most promising first, each settled at its first level; None stands for one
             that was not worth it.
         first: how many to start with.
-        patience: end after so many new networks in a row that did not beat the best.
+        patience: end after so many new networks in a row during which the least error stood still.
         target: held-out error from which no new network is started.
         aim: held-out error that ends the race.
         deadline: monotonic time that ends it.

@@ -13,6 +13,8 @@ from edgewise.network import Network
 
 _FEWEST_TO_HOLD_OUT = 20
 _HELD_OUT = 0.2
+_MOST_PARAMETERS = 4000  # of a network whose curvature is factored again and again
+_TARGETS_PER_PARAMETER = 1.1
 _ROUNDING = 10.0  # units in the last place
 
 
@@ -61,6 +63,11 @@ class Rows:
     def judged_apart(self) -> bool:
         """Whether the rows to judge by are not those of the training."""
         return self.x_held is not self.x
+
+    @property
+    def most_parameters(self) -> float:
+        """The most that a network may have: no more than the targets determine, nor than second-order steps carry."""
+        return min(_MOST_PARAMETERS, self.y.numel() / _TARGETS_PER_PARAMETER)
 
     @torch.no_grad()
     def error(self, model: Network) -> float:

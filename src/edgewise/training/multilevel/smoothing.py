@@ -25,17 +25,15 @@ _RIDGE = 1e-12  # of the diagonal, for directions that neither data nor penalty 
 
 @dataclass
 class _Edges:
-    """The smoothed edges of one block.
+    """The smoothed edges of one block of splines.
 
     Args:
-        block: a block of splines.
-        columns: where their coefficients stand in the flat vector, shape (E, M).
+        columns: where the coefficients of each edge stand in the flat vector, shape (E, M).
         matrices: S of each edge, shape (E, M, M).
         rank: of each S.
         weights: w of each edge, shape (E,).
     """
 
-    block: BasisBlock
     columns: Tensor
     matrices: Tensor
     rank: int
@@ -114,8 +112,10 @@ class SmoothedObjective(OutputObjective):
 
     @torch.no_grad()
     def factor(self) -> Tensor:
-        """The Cholesky factor, lower, of the curvature with the penalty, shape (P, P)."""
+        """The lower Cholesky factor of the curvature with the penalty, shape (P, P); NaN if the model is not finite."""
         curvature = self.linearise().curvature
+        if not bool(curvature.isfinite().all()):
+            return torch.full_like(curvature, torch.nan)
         ridge = _RIDGE * (curvature.diagonal() + curvature.diagonal().max())
         while True:
             factor, failed = torch.linalg.cholesky_ex(curvature + torch.diag(ridge))
@@ -128,10 +128,13 @@ class SmoothedObjective(OutputObjective):
         """Set the weights, the variance σ² and the effective degrees of freedom from the fit at hand.
 
         Returns:
-            The factor by which the weights grew, their geometric mean.
+            The factor by which the weights grew, their geometric mean; 1, with nothing changed, where the model is not
+            finite.
         """
-        near = self.loss_linearised()
-        inverse = torch.cholesky_inverse(self.factor())
+        factor = self.factor()
+        if bool(factor.isnan().any()):
+            return 1.0
+        near, inverse = self.loss_linearised(), torch.cholesky_inverse(factor)
         samples = self.target.numel()
         self.freedom = float((inverse * near.curvature).sum())
         self.variance = near.value * samples / max(samples - self.freedom, _LEAST_FREEDOM * samples)
@@ -161,7 +164,7 @@ def _edges_of(block: BasisBlock, start: int) -> _Edges:
     matrices = gram(basis, block.grid, order) * half ** (2 * order - 1)
     edges, size = block.gather().shape
     columns = start + torch.arange(edges * size, device=source.device).view(edges, size)[:, : basis.size]
-    return _Edges(block, columns, matrices[source], max(basis.size - order, 1), matrices.new_zeros(edges))
+    return _Edges(columns, matrices[source], max(basis.size - order, 1), matrices.new_zeros(edges))
 
 
 def _roughness(edges: _Edges, parameters: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from edgewise.network import BasisBlock, KANLayer, Network, domain_grid, small_random_coefficients
+from edgewise.network.start import HIDDEN_DOMAIN
 from edgewise.surgery import prune
 from edgewise.surgery.blocks import Model
 from edgewise.training.losses import MeanSquaredError
@@ -15,7 +16,6 @@ from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.objective import OutputObjective
 from edgewise.training.penalties import Sparsity
 
-_HIDDEN_DOMAIN = (-1.0, 1.0)
 _ROUNDS, _STEPS, _PROGRESS = 2, 25, 1e-2
 _SPARSE_STEPS, _SPARSE_PROGRESS = 100, 1e-4
 _STRENGTHS = (3e-2, 3e-3)  # of the penalty's norm; its entropy weighs a third
@@ -48,7 +48,7 @@ def _restarted_block(block: BasisBlock, layer: KANLayer, index: int, generator: 
         basis, grid = block.basis, block.grid
     else:
         basis = block.basis if splines_of(block) is None else START.basis
-        grid = domain_grid(_HIDDEN_DOMAIN, layer.in_features, block.grid.dtype) if index else block.grid[:, [0, -1]]
+        grid = domain_grid(HIDDEN_DOMAIN, layer.in_features, block.grid.dtype) if index else block.grid[:, [0, -1]]
     start = small_random_coefficients(basis, grid, layer.nodes, generator)
     kept = block.locked.unsqueeze(1)
     coefficients = torch.where(kept, block.coefficients, start) if bool(kept.any()) else start
