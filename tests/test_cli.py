@@ -618,7 +618,7 @@ def test_the_demo():
         "table: orbits.csv",
         "59 rows",
         "column 'body' is left out",
-        "network [",
+        "products of powers: error",
         "period_days = ",
         "R² 0.99",
     ):

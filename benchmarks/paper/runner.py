@@ -121,7 +121,8 @@ def forget(rows: Rows, options: argparse.Namespace, is_asked_for: Callable[[Row]
 
 def command() -> str:
     """How this was called, from the root of the repository."""
-    return f"python benchmarks/paper/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".strip()
+    script = Path(sys.argv[0]).resolve()
+    return f"python benchmarks/{script.parent.name}/{script.name} {' '.join(sys.argv[1:])}".strip()
 
 
 def processor() -> str:

@@ -71,7 +71,7 @@ class AnalyticFit:
     def coefficients(self, u: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Degrees (K, I) and coefficients (K, O) from rows u (N, I), y (N, O)."""
         degrees, sizes = self.terms(len(u))
-        design = _products(u, degrees) * sizes
+        design = products_of_polynomials(u, degrees) * sizes
         prior = self.ridge * float(design.norm()) * torch.eye(len(sizes), dtype=u.dtype)
         q, r = torch.linalg.qr(torch.cat([design, prior]))
         solution = torch.linalg.solve_triangular(r, q[: len(u)].T @ y, upper=True)
@@ -80,7 +80,7 @@ class AnalyticFit:
     def judged(self, rows: Rows) -> AnalyticFit:
         """The same with its error; the rows' inputs are on [−1, 1]."""
         degrees, coefficients = self.coefficients(rows.x, rows.y)
-        predicted = rows.outward(_products(rows.x_held, degrees) @ coefficients)
+        predicted = rows.outward(products_of_polynomials(rows.x_held, degrees) @ coefficients)
         error = float((predicted - rows.y_held).square().mean().sqrt())
         return replace(self, error=error if math.isfinite(error) else math.inf)
 
@@ -236,7 +236,7 @@ def _products_of_vectors(tensor: Tensor, tolerance: float) -> list[list[Tensor]]
     return terms
 
 
-def _products(u: Tensor, degrees: Tensor) -> Tensor:
+def products_of_polynomials(u: Tensor, degrees: Tensor) -> Tensor:
     """Π_i T_{k_i}(u_i) for N rows and K terms, shape (N, K)."""
     ends = torch.tensor([[-1.0, 1.0]], dtype=u.dtype).expand(u.shape[1], 2)
     values = Chebyshev(degree=max(int(degrees.max()), 1)).values(u, ends)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from edgewise.data import as_dataset
+from edgewise.data import as_dataset, column_transforms
 from edgewise.discovery.formulas import Formula, Front, rated
-from edgewise.discovery.topology import Candidate, climb
-from edgewise.discovery.view import View, natural_views
-from edgewise.errors import OptionError, ShapeError, SymbolicError
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.solver import EXACT, Finding, front, solve
+from edgewise.discovery.surrogate import smooth_error
+from edgewise.discovery.tree import Input, Tree, complexity, constant, network_of, scaled, substituted, tree_of
+from edgewise.errors import OptionError, ShapeError
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
-from edgewise.network import KANLayer, Options, SymbolicBlock, check_names
-from edgewise.symbolic import TOLERANCE, auto_symbolic
-from edgewise.training.multilevel import Rows
+from edgewise.network import Options, check_names
+from edgewise.symbolic import canonical, snapped
+from edgewise.threads import threads_for
+from edgewise.training import MeanSquaredError, fit
 
 if TYPE_CHECKING:
     import sympy
@@ -27,10 +31,13 @@ if TYPE_CHECKING:
 else:
     sympy = LazyModule("sympy")
 
-_NAMES_AT_ANY_PRICE = 1e9  # tolerance that lets every edge have its best name
-_EXACT = 1 - 1e-13  # R² of a formula that leaves nothing to be found
-_SETTLED = 0.999  # R² of a formula in logarithms from which plain columns are not looked at
-_SHARE_FOR_NETWORKS = 0.5  # of the time; the rest is for names
+_MOST_COMPLEX = 100  # of a tree that a reader can make use of
+_SNAPPED = 3  # formulas whose constants are made exact where the data allow
+_STEPS = 60
+_SHARE_OF_SEARCH = 0.85  # of the time; the rest is for constants
+_ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
+_ROWS = 1000  # for constants
+_LEAST_RELATIVE = 1e-3  # of the median of y: errors of smaller values are no smaller
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Discovery:
 
     Args:
         formulas: the front, the simplest formula first; one is the pick.
-        network: the sparse network behind the pick, before its edges were named, in the user's units.
+        network: the network of the pick before its constants were made exact, in the user's units.
         stages: what was done, a line each.
     """
 
@@ -85,19 +92,22 @@ def discover(
     *,
     names: Sequence[str] | None = None,
     max_time: float = 60.0,
+    noise: float | str = "auto",
     seed: int = 0,
 ) -> Discovery:
     """Find formulas for y in X.
 
-    Positive columns that span decades are looked at by their logarithm. Networks of growing width are trained
-    sparsely and judged by held-out rows; the edges of those that are worth it are named; the formula of least
-    description length is the pick.
+    Stages look for products of powers, polynomials, curves of monomials, sums of few terms, separable parts and inputs
+    that matter only together, and solve what is left in the same way; sparse networks come last. The search ends when
+    a formula explains all but noise. Constants are fitted together, and exact where the data cannot tell the
+    difference; the formula of least description length is the pick.
 
     Args:
         X: inputs, shape (N, I): a tensor, an array or a frame.
         y: target, shape (N,) or (N, 1).
         names: of the inputs; a frame's own, or x0, x1, …, if not given.
-        max_time: seconds after which no new network or name is tried, positive.
+        max_time: seconds after which nothing new is tried, positive.
+        noise: standard deviation of the errors of y, 0 or more, or "auto" to have it judged by the data.
         seed: fixes what is random.
 
     Returns:
@@ -118,20 +128,23 @@ def discover(
     started = time.monotonic()
     if not max_time > 0:
         raise OptionError(f"max_time must be a positive number of seconds, got {max_time!r}")
+    if noise != "auto" and not (isinstance(noise, int | float) and noise >= 0):
+        raise OptionError(f"noise is a standard deviation of 0 or more, or 'auto', got {noise!r}")
     data = as_dataset((X, y), labels=False)
     x, target = data.train_input, data.train_target
     if target.shape[1] != 1:
         raise ShapeError(f"discover finds one formula for one target, got {target.shape[1]}; call it for each column")
     input_names = check_names(names, x.shape[1], "inputs") or data.input_names
-    search = _Search(x, target, input_names, data.target_names, seed, started, max_time)
+    search = _Search(
+        x,
+        target,
+        Options(input_names=input_names, output_names=data.target_names),
+        noise=None if noise == "auto" else float(noise),
+        seed=seed,
+        deadline=started + max_time,
+        until=started + _SHARE_OF_SEARCH * max_time,
+    )
     return search.run()
-
-
-class _Names(TypedDict):
-    """Of the inputs and of the target."""
-
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
 
 
 class _Search:
@@ -141,94 +154,91 @@ class _Search:
         self,
         x: Tensor,
         y: Tensor,
-        input_names: tuple[str, ...],
-        output_names: tuple[str, ...],
+        options: Options,
+        *,
+        noise: float | None,
         seed: int,
-        started: float,
-        max_time: float,
+        deadline: float,
+        until: float,
     ) -> None:
-        self.x, self.y = x, y
-        self.names: _Names = {"input_names": input_names, "output_names": output_names}
-        self.seed = seed
-        self.networks_until = started + _SHARE_FOR_NETWORKS * max_time
-        self.deadline = started + max_time
+        self.x, self.y, self.options, self.deadline = x, y, options, deadline
+        relative = column_transforms(y) == ("log",)
+        self.units = torch.tensor([_unit(column) for column in x.T], dtype=x.dtype)
+        self.unit = _unit(y[:, 0])
+        inner = y[:, 0] / self.unit
+        self.problem = Problem(
+            x=x / self.units,
+            y=inner,
+            scale=inner.abs().clamp_min(_LEAST_RELATIVE * float(inner.abs().median()))
+            if relative
+            else torch.ones_like(inner),
+            noise=0.0,
+            floor=0.0,
+            deadline=until,
+            seed=seed,
+        )
+        spread = self.problem.spread
+        guess = smooth_error(self.problem.x, inner, seed) if noise is None else noise / self.unit / spread
+        self.problem = replace(self.problem, noise=guess)
+        self.found: list[Finding] = []
         self.stages: list[str] = []
-        self.found: list[Formula] = [self._constant()]
-        self.networks: dict[int, KAN] = {id(self.found[0]): self.found[0].model}
 
     def run(self) -> Discovery:
-        """Views, networks, names."""
-        if float(self.y.max()) > float(self.y.min()):
-            for view in natural_views(self.x, self.y):
-                self._search_view(view)
-                if self._is_settled():
-                    break
-        front = Front.of(self.found)
-        self.stages.append(f"picked the formula of least description length of {len(self.found)}")
+        """Formulas, then their constants."""
+        with threads_for(self.x.numel() * _SNAPPED):
+            try:
+                self._report(solve(self.problem, report=self._report))
+            except KeyboardInterrupt:
+                self.stages.append("interrupted: the formulas found so far are returned")
+            formulas = self._formulas()
+        front = Front.of([formula for formula, _ in formulas])
+        self.stages.append(f"picked the formula of least description length of {len(formulas)}")
         picked = front.picked
-        network = next(self.networks[id(f)] for f in self.found if f.model is picked.model)
+        network = next(network for formula, network in formulas if formula.model is picked.model)
         return Discovery(formulas=front, network=network, stages=tuple(self.stages))
 
-    def _search_view(self, view: View) -> None:
-        names = (*self.names["input_names"], *self.names["output_names"])
-        transforms = (*view.inputs, *view.outputs)
-        logs = [name for name, transform in zip(names, transforms, strict=True) if transform == "log"]
-        self.stages.append(f"logarithms of {', '.join(logs)}" if logs else "all columns as they are")
-        rows = Rows.split(view.inner_inputs(self.x), view.standard_targets(self.y), self.seed)
-        for candidate in climb(rows, view.domain, seed=self.seed, deadline=self.networks_until):
-            self._report(candidate)
-            self._name(view.unscaled(candidate.model), view)
-            if max(formula.r2 for formula in self.found) > _EXACT:
-                return
+    def _report(self, found: list[Finding]) -> None:
+        best = found[0]
+        if not self.found or best.tree != self.found[0].tree:
+            self.stages.append(f"{best.stage}: error {best.error:.2g} of the target's spread")
+        self.found = found
 
-    def _report(self, candidate: Candidate) -> None:
-        model = candidate.model
-        total = sum(layer.in_features * layer.subnodes for layer in model.all_layers)
-        edges = sum(int(layer.mask.sum()) for layer in model.all_layers)
-        self.stages.append(
-            f"network {model.width}, {edges} of {total} edges, held-out error {candidate.error:.2g} of the "
-            "target's spread"
-        )
-
-    def _name(self, model: KAN, view: View) -> None:
-        """Formulas of a network: names that keep its error, and if some edges have none, the nearest names."""
-        inner = (view.inner_inputs(self.x), view.inner_targets(self.y))
-        network = view.outer(model, self.x, **self.names)
-        for tolerance in (TOLERANCE, _NAMES_AT_ANY_PRICE):
-            left = max(1.0, self.deadline - time.monotonic())
-            named = auto_symbolic(model, inner, max_time=left, seed=self.seed, tolerance=tolerance)
-            try:
-                formula = rated(
-                    view.outer(named, self.x, **self.names), self.x, self.y, logarithm="log" in view.outputs
-                )
-            except SymbolicError:
-                self.stages += [f"  {note}" for note in named.notes if "kept as a curve" in note]
-                continue
+    def _formulas(self) -> list[tuple[Formula, KAN]]:
+        """The formulas found, and each before its constants were made exact."""
+        is_exact = bool(self.found) and self.found[0].error < EXACT
+        formulas = []
+        simple = [each.tree for each in front(self.found) if complexity(each.tree) <= _MOST_COMPLEX]
+        for number, tree in enumerate(dict.fromkeys([*simple, constant(self.problem.mean)])):
+            network = self._network(tree)
+            snap = number < (1 if is_exact else _SNAPPED) and time.monotonic() < self.deadline
+            formula = rated(
+                self._exact(tree) if snap else network, self.x, self.y, scale=self.problem.scale.unsqueeze(1)
+            )
             if formula is not None:
-                self.stages.append(f"  formula {_short(formula.expression)}, R² {formula.r2:.9f}")
-                self.found.append(formula)
-                self.networks[id(formula)] = network
-            return
+                formulas.append((formula, network))
+        return formulas
 
-    def _is_settled(self) -> bool:
-        """Whether other views are not worth the time."""
-        best = min(self.found, key=lambda formula: formula.description_length)
-        return time.monotonic() > self.networks_until or best.r2 > _SETTLED
+    def _exact(self, tree: Tree) -> KAN:
+        """The network of a formula with exact constants where the data cannot tell the difference."""
+        few = self.problem.thinned(_ROWS)
+        model = canonical(network_of(tree, few.x))
+        y, weights = few.y.unsqueeze(1), few.scale**-2
+        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
+        model, _ = snapped(model, few.x, y, MeanSquaredError(), weights)
+        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
+        return self._network(tree_of(model))
 
-    def _constant(self) -> Formula:
-        """The mean of y: what every formula has to beat."""
-        edge = torch.zeros(1, dtype=torch.long)
-        affine = torch.tensor([[1.0, 0.0, 0.0, float(self.y.mean())]], dtype=self.y.dtype)
-        inputs = self.x.shape[1]
-        layer = KANLayer.from_blocks([SymbolicBlock("0", edge, edge, affine, shape=(inputs, 1))], (1,), inputs)
-        formula = rated(
-            KAN.assemble([layer], sample=self.x, options=Options(**self.names)), self.x, self.y, logarithm=False
-        )
-        assert formula is not None
-        return formula
+    def _network(self, tree: Tree) -> KAN:
+        """The network of a formula in the user's units."""
+        if self.unit != 1 or bool((self.units != 1).any()):
+            inputs = {i: scaled(Input(i), 1 / unit) for i, unit in enumerate(self.units.tolist())}
+            tree = scaled(substituted(tree, inputs), self.unit)
+            return canonical(network_of(tree, self.x, self.options))
+        return network_of(tree, self.x, self.options)
 
 
-def _short(expression: sympy.Expr) -> str:
-    """A formula with its constants to four digits."""
-    rounded = expression.xreplace({value: sympy.Float(value, 4) for value in expression.atoms(sympy.Float)})
-    return str(rounded)
+def _unit(column: Tensor) -> float:
+    """A power of ten near the size of a column, 1 where that is ordinary."""
+    size = float(column.abs().median())
+    low, high = _ORDINARY
+    return 1.0 if low <= size <= high or size == 0 else 10.0 ** round(math.log10(size))

@@ -112,14 +112,14 @@ class Front(Sequence[Formula]):
 
 
 @torch.no_grad()
-def rated(model: KAN, x: Tensor, y: Tensor, *, logarithm: bool) -> Formula | None:
+def rated(model: KAN, x: Tensor, y: Tensor, *, scale: Tensor | None = None) -> Formula | None:
     """The formula of a symbolic network, with its figures.
 
     Args:
         model: a symbolic network in the user's units with one output.
         x: inputs, shape (N, I).
         y: targets, shape (N, 1).
-        logarithm: whether errors are relative, so that residuals are those of the logarithm.
+        scale: error of each target up to a common factor, positive, shape (N, 1); all alike if not given.
 
     Returns:
         The formula, or None where it has no finite value on the data.
@@ -127,15 +127,14 @@ def rated(model: KAN, x: Tensor, y: Tensor, *, logarithm: bool) -> Formula | Non
     expression = model.symbolic_formula()
     predicted = model(x)
     loss = float((predicted - y).square().mean())
-    if isinstance(expression, list) or not math.isfinite(loss) or (logarithm and bool((predicted <= 0).any())):
+    if isinstance(expression, list) or not math.isfinite(loss):
         return None
     variance = float(y.var(correction=0))
     complexity = sum(1 for _ in sympy.preorder_traversal(expression))
-    residual, spread = (predicted - y, y) if not logarithm else (predicted.log() - y.log(), y.log())
-    share = float(residual.square().mean()) / max(float(spread.var(correction=0)), torch.finfo(y.dtype).tiny)
-    if logarithm:
-        # In the same currency: the density of y against that of log y.
-        share *= float(spread.var(correction=0) * torch.exp(2 * spread.mean())) / variance
+    weights = torch.ones_like(y) if scale is None else scale**-2
+    mean = (weights * y).sum() / weights.sum()
+    whole = float((weights * (y - mean).square()).mean())
+    share = float((weights * (predicted - y).square()).mean()) / max(whole, torch.finfo(y.dtype).tiny)
     constants = len(expression.atoms(sympy.Float))
     bits = len(y) / 2 * math.log2(max(share, _ROUNDING**2)) + _BITS_PER_NODE * complexity
     bits += constants / 2 * math.log2(max(2, len(y)))

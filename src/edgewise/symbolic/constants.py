@@ -148,7 +148,7 @@ def _tidy_node(factors: list[list[_EditableEdge] | None], leaving: list[_Editabl
 
 
 @torch.no_grad()
-def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list[str]]:
+def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None = None) -> tuple[Model, list[str]]:
     """Exact constants where the data cannot tell them from what was fitted.
 
     Constants are tried from the simplest on; each is frozen at its exact value, the rest is refitted, and the change
@@ -159,6 +159,7 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list
         x: inputs, shape (N, I).
         y: targets as the loss takes them.
         loss: the loss that was minimised.
+        weights: how much each row counts, shape (N,); all alike if not given.
 
     Returns:
         A new network, and what was snapped, a line each.
@@ -167,7 +168,7 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list
     refused: set[tuple[int, int, int, int, float]] = set()
     model = model.copied()
     while True:
-        near = OutputObjective(model, x, y, loss, None).loss_linearised()
+        near = OutputObjective(model, x, y, loss, None, weights).loss_linearised()
         candidate = next(_candidates(model, near, len(x), refused), None)
         if candidate is None:
             return model, notes
@@ -176,7 +177,7 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss) -> tuple[Model, list
         block.affine[candidate.row, candidate.parameter] = candidate.exact
         block.frozen[candidate.row, candidate.parameter] = True
         with threads_for(x.numel()):
-            reached = minimise(OutputObjective(trial, x, y, loss, None), steps=_REFIT_STEPS)
+            reached = minimise(OutputObjective(trial, x, y, loss, None, weights), steps=_REFIT_STEPS)
         if reached <= _allowed(near.value, len(x), y):
             model = trial
             notes.append(f"constant {candidate.value:.9g} of {block.primitive.name} taken as {candidate.exact:.9g}")
@@ -241,7 +242,7 @@ def _free_constants(
                     values.append(float(block.affine[row, parameter]))
     free = near.curvature.diagonal() > 0
     variance = torch.zeros_like(near.gradient)
-    if bool(free.any()):
+    if bool(free.any()) and bool(near.curvature.isfinite().all()):
         inverse = torch.linalg.pinv(near.curvature[free][:, free], hermitian=True)
         # The curvature of a mean square is 2/N times that of half the sum of squares: variance = 2·loss/N · H⁻¹.
         variance[free] = 2 * near.value / max(1, samples - int(free.sum())) * inverse.diagonal().clamp_min(0)

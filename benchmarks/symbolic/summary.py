@@ -1,0 +1,101 @@
+"""The table of recovery rates, from the rows of recover.py: benchmarks/results/symbolic.md.
+
+python benchmarks/symbolic/summary.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "paper"))  # the rows and the text of tables are the same
+
+from problems import RANDOM, TABLES
+from recover import RESULTS
+from report_text import table
+from rows import Row, Rows
+
+NAMES = {
+    "feynman100": "100 Feynman equations",
+    "published": "Nguyen, Keijzer, Livermore, Jin",
+    "random": "random expressions",
+}
+BOUNDS = {
+    ("feynman100", 0.0): 0.90,
+    ("feynman100", 0.01): 0.75,
+    ("feynman100", 0.1): 0.50,
+    ("published", 0.0): 0.85,
+    ("published", 0.01): 0.60,
+    ("random", 0.0): 0.70,
+    ("random", 0.01): 0.50,
+}
+
+
+def rates(rows: dict[str, list[Row]]) -> str:
+    """A line for each table and level of noise."""
+    lines = []
+    for name, mine in rows.items():
+        for noise in sorted({row["noise"] for row in mine if "noise" in row}):
+            some = [row for row in mine if row["contender"] == f"edgewise {noise:g}"]
+            exact, strict = (sum(bool(row.get(rule)) for row in some) / len(some) for rule in ("exact", "strict"))
+            times = [row["seconds"] for row in some if row["seconds"] is not None]
+            bound = BOUNDS.get((name, noise))
+            met = None if bound is None else "yes" if exact >= bound else "NO"
+            wanted = None if bound is None else f"{bound:.0%}"
+            seconds = [f"{value:.1f}" for value in (statistics.median(times), max(times))] if times else [None, None]
+            seeds = len({row["seed"] for row in some})
+            found = [f"{rate:.0%}" for rate in (exact, strict)]
+            lines.append([NAMES[name], f"{noise:g}", len(some), seeds, *found, wanted, met, *seconds])
+    header = ["set", "noise", "runs", "seeds", "exact", "strict", "wanted", "met", "median s", "longest s"]
+    return table(header, lines)
+
+
+def failures(rows: dict[str, list[Row]]) -> str:
+    """Every run that did not find its formula, with what was found instead."""
+    lines = [
+        [
+            row["case"],
+            f"{row.get('noise', 0):g}",
+            row["seed"],
+            *(f"`{_short(row.get(key))}`" for key in ("truth", "found")),
+        ]
+        for mine in rows.values()
+        for row in mine
+        if not row.get("exact")
+    ]
+    return table(["problem", "noise", "seed", "truth", "found"], lines)
+
+
+def _short(text: str | None, length: int = 110) -> str:
+    shown = (text or "failed").replace("|", "∣")
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def report(results: Path) -> str:
+    """The whole page."""
+    rows = {name: Rows(results / f"{name}.jsonl").all() for name in (*TABLES, RANDOM)}
+    rows = {name: mine for name, mine in rows.items() if mine}
+    known = [row for mine in rows.values() for row in mine]
+    machine = ", ".join(sorted({row["machine"] for row in known}))
+    dates = sorted({row["date"] for row in known})
+    commands = sorted({f"`{row['command']}`" for row in known})
+    return (
+        "# Recovery of formulas\n\n"
+        f"{machine}; {dates[0]} to {dates[-1]}, one thread a problem: {', '.join(commands)}.\n\n"
+        "Exact: with floats rounded to three decimals the difference or the quotient of truth and formula is a\n"
+        "constant (the rule of SRBench). Strict: the difference is 0, and no term vanished by the rounding.\n\n"
+        f"{rates(rows)}\n\n## Not found\n\n{failures(rows)}\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    options.results.with_suffix(".md").write_text(report(options.results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

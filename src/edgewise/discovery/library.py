@@ -1,0 +1,175 @@
+"""Many simple functions of a few inputs, as columns: what sums and products are looked for among."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import torch
+from torch import Tensor
+
+from edgewise.discovery.tree import Curve, Input, Tree, monomial, power, product_of, scaled, sum_of
+from edgewise.primitives import get_primitive
+
+_MOST_INPUTS_OF_TRIPLES = 6
+_SCALES_OF_TURNS = (1.0, 0.5, 2.0, torch.pi)
+_SAME = 1e-9  # distance of two standard columns that are one
+_PAIRS = (
+    (1, 1), (1, -1), (-1, 1), (2, 1), (1, 2), (2, -1), (1, -2), (-2, 1), (-1, 2), (2, 2), (2, -2), (-2, 2), (-1, -1),
+    (0.5, 0.5),
+)  # fmt: skip
+_UNARY = ("sin", "cos", "exp", "log", "sqrt", "x^2", "1/x")
+
+
+@dataclass(frozen=True)
+class Library:
+    """Trees and their values.
+
+    Args:
+        trees: F of them, the simplest first.
+        values: shape (N, F), finite.
+    """
+
+    trees: list[Tree]
+    values: Tensor
+
+    @classmethod
+    def of(cls, parts: Sequence[Library]) -> Library:
+        """All parts, in order."""
+        return cls([tree for part in parts for tree in part.trees], torch.cat([part.values for part in parts], dim=1))
+
+    def usable(self) -> Library:
+        """Without columns that are not finite, or another one times a number plus a number."""
+        values = self.values
+        spread = values.std(dim=0, correction=0)
+        good = values.isfinite().all(dim=0) & (spread > _SAME * values.abs().amax(dim=0))
+        standard = (values - values.mean(dim=0)) / spread
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn((len(values), 2), generator=generator, dtype=values.dtype)
+        marks = (probe.T @ standard / len(values)).abs()
+        seen: set[tuple[float, ...]] = set()
+        kept = []
+        for index, (ok, *mark) in enumerate(zip(good.tolist(), *marks.tolist(), strict=True)):
+            key = tuple(round(value, 10) for value in mark)
+            if ok and key not in seen:
+                seen.add(key)
+                kept.append(index)
+        return self[torch.tensor(kept, dtype=torch.long)]
+
+    def __getitem__(self, chosen: Tensor) -> Library:
+        """Some of the columns."""
+        return Library([self.trees[index] for index in chosen.tolist()], self.values[:, chosen])
+
+    def curves(self, name: str, a: float = 1.0, b: float = 0.0) -> Library:
+        """f(a·column + b) of every column."""
+        trees: list[Tree] = [Curve(name, tree, a, b) for tree in self.trees]
+        return Library(trees, get_primitive(name).function(a * self.values + b))
+
+    def shifted(self, offset: float, factor: float = 1.0) -> Library:
+        """factor·column + offset."""
+        return Library([scaled(tree, factor, offset) for tree in self.trees], factor * self.values + offset)
+
+    def times(self, other: Library) -> Library:
+        """Products of every column with every column of another library."""
+        trees = [product_of(tree, factor) for tree in self.trees for factor in other.trees]
+        return Library(trees, (self.values.unsqueeze(2) * other.values.unsqueeze(1)).flatten(1))
+
+
+def inputs_of(x: Tensor) -> Library:
+    """The columns as they are."""
+    return Library([Input(index) for index in range(x.shape[1])], x)
+
+
+def monomials(x: Tensor, exponents: Sequence[Sequence[float]]) -> Library:
+    """Π x_i^p_i for given exponents, one per input."""
+    if not exponents:
+        return Library([], x[:, :0])
+    table = torch.tensor(exponents, dtype=x.dtype)
+    trees = [monomial({i: p for i, p in enumerate(row) if p}) for row in exponents]
+    return Library(trees, torch.stack([(x**row).prod(dim=1) for row in table], dim=1))
+
+
+def pair_exponents(inputs: int) -> list[list[float]]:
+    """Exponents of products and quotients of two inputs."""
+    found = []
+    for i, j in combinations(range(inputs), 2):
+        for p, q in _PAIRS:
+            row = [0.0] * inputs
+            row[i], row[j] = p, q
+            found.append(row)
+    return found
+
+
+def triple_exponents(inputs: int) -> list[list[float]]:
+    """Exponents of products and quotients of three inputs, one of them perhaps squared."""
+    if inputs > _MOST_INPUTS_OF_TRIPLES:
+        return []
+    found = []
+    for chosen in combinations(range(inputs), 3):
+        for signs in ((1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)):
+            for squared in (None, 0, 1, 2):
+                row = [0.0] * inputs
+                for place, (index, sign) in enumerate(zip(chosen, signs, strict=True)):
+                    row[index] = sign * (2.0 if place == squared else 1.0)
+                found.append(row)
+    return found
+
+
+def sums_of_two(library: Library) -> Library:
+    """Sums and differences of every two columns."""
+    trees, values = [], []
+    for i, j in combinations(range(len(library.trees)), 2):
+        for sign in (1.0, -1.0):
+            trees.append(sum_of(library.trees[i], scaled(library.trees[j], sign)))
+            values.append(library.values[:, i] + sign * library.values[:, j])
+    return Library(trees, torch.stack(values, dim=1) if values else library.values[:, :0])
+
+
+def mixed_sums(x: Tensor) -> Library:
+    """x_i ± x_j·x_k, x_i ± x_j/x_k, (x_i ± x_j)·x_k, (x_i ± x_j)/x_k."""
+    columns = inputs_of(x)
+    trees, values = [], []
+    for i, j, k in permutations(range(x.shape[1]), 3):
+        for sign in (1.0, -1.0):
+            for exponent in (1.0, -1.0):
+                other = power(Input(k), exponent)
+                column = x[:, k] ** exponent
+                if exponent == -1 or j < k:
+                    trees.append(sum_of(Input(i), scaled(product_of(Input(j), other), sign)))
+                    values.append(x[:, i] + sign * x[:, j] * column)
+                if i < j:
+                    trees.append(product_of(sum_of(Input(i), scaled(Input(j), sign)), other))
+                    values.append((x[:, i] + sign * x[:, j]) * column)
+    return Library(trees, torch.stack(values, dim=1)) if values else columns[torch.zeros(0, dtype=torch.long)]
+
+
+def turns(library: Library) -> Library:
+    """Sines and cosines of multiples of every column."""
+    return Library.of([library.curves(name, a) for a in _SCALES_OF_TURNS for name in ("sin", "cos")])
+
+
+def unary(library: Library) -> Library:
+    """Elementary functions of every column."""
+    parts = [library.curves(name) for name in _UNARY]
+    return Library.of([*parts, library.curves("exp", -1.0), library.curves("tanh")])
+
+
+def arguments(x: Tensor) -> Library:
+    """What elementary functions are taken of."""
+    inputs = x.shape[1]
+    columns = inputs_of(x)
+    parts = [columns]
+    if inputs > 1:
+        squares = columns.curves("x^2")
+        parts += [monomials(x, pair_exponents(inputs)), sums_of_two(columns), sums_of_two(squares)]
+        shifted = Library.of([columns.shifted(1.0), columns.shifted(1.0, -1.0)])
+        parts.append(shifted.times(shifted))
+    else:
+        powers = Library.of([columns, columns.curves("x^2"), columns.curves("x^3")])
+        parts += [powers, columns.curves("1/x"), sums_of_two(powers)]
+    if 2 < inputs <= _MOST_INPUTS_OF_TRIPLES:
+        parts += [monomials(x, triple_exponents(inputs)), mixed_sums(x)]
+    found = Library.of(parts).usable()
+    whole = [found, found.shifted(1.0), found.shifted(1.0, -1.0)]
+    return Library.of(whole)

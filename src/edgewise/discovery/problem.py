@@ -1,0 +1,141 @@
+"""What a stage of the search is given: rows, and what may be done with the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from edgewise.discovery.tree import Curve, Tree, evaluate, scaled
+
+_ROUNDING = 1e-12  # of the largest value
+_MOST_OF_EXP = 30.0  # range of a target whose exponential is looked at
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows to find a formula for.
+
+    Args:
+        x: inputs, shape (N, I).
+        y: target, shape (N,).
+        scale: error of each value of y up to a common factor, positive, shape (N,).
+        noise: a guess of what no formula can explain, relative to the spread of y.
+        floor: relative error below which nothing can be told, as y itself comes from a fit; 0 for data.
+        deadline: monotonic time after which nothing new is begun.
+        seed: fixes what is random.
+    """
+
+    x: Tensor
+    y: Tensor
+    scale: Tensor
+    noise: float
+    floor: float
+    deadline: float
+    seed: int
+
+    @property
+    def spread(self) -> float:
+        """Root mean square of y around its mean, in units of the errors."""
+        return self.size_of(self.y - self.mean)
+
+    @property
+    def mean(self) -> float:
+        """The constant nearest to y."""
+        weights = self.scale**-2
+        return float((weights * self.y).sum() / weights.sum())
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether y is one number, up to rounding."""
+        return float(self.y.max() - self.y.min()) <= _ROUNDING * float(self.y.abs().max())
+
+    def size_of(self, residual: Tensor) -> float:
+        """Root mean square of residuals, shape (N,), in units of the errors."""
+        return float((residual / self.scale).square().mean().sqrt())
+
+    def error(self, tree: Tree) -> float:
+        """Root mean square error of a formula relative to the spread of the target; infinite where it has no value."""
+        value = self.size_of(evaluate(tree, self.x) - self.y) / self.spread
+        return value if math.isfinite(value) else math.inf
+
+    def divided(self, x: Tensor, factor: Tensor) -> Problem:
+        """The problem of y over a factor, shape (N,), as a function of other inputs."""
+        return replace(self, x=x, y=self.y / factor, scale=self.scale / factor.abs())
+
+    def part(self, x: Tensor, y: Tensor, floor: float) -> Problem:
+        """The problem of a part of y, known up to an error relative to the spread of that part."""
+        return replace(self, x=x, y=y, scale=torch.ones_like(y), floor=floor)
+
+    def of_inputs(self, x: Tensor) -> Problem:
+        """The same target as a function of other inputs."""
+        return replace(self, x=x)
+
+    def thinned(self, most: int) -> Problem:
+        """With some of the rows, drawn at random."""
+        if len(self.y) <= most:
+            return self
+        chosen = torch.randperm(len(self.y), generator=torch.Generator().manual_seed(self.seed))[:most]
+        return replace(self, x=self.x[chosen], y=self.y[chosen], scale=self.scale[chosen])
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A function of the target that may have a simpler formula, and how to undo it.
+
+    Args:
+        name: of it, for messages.
+        forward: T.
+        slope: its derivative, positive or negative.
+        undo: the primitive that gives y back from T(y), for y of one sign; None for the identity.
+    """
+
+    name: str
+    forward: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    undo: str | None
+
+    def weight(self, y: Tensor, scale: Tensor) -> Tensor:
+        """How much T(y) may be relied on, shape (N,), of mean 1: the inverse of its errors."""
+        weight = (self.slope(y).abs() * scale).reciprocal()
+        return weight / weight.mean()
+
+    def undone(self, tree: Tree, sign: float) -> Tree:
+        """The formula of y from that of T(|y|)."""
+        return tree if self.undo is None else scaled(Curve(self.undo, tree), sign)
+
+
+IDENTITY = Transform("y", lambda y: y, torch.ones_like, None)
+_OF_ONE_SIGN = (
+    Transform("1/y", torch.reciprocal, lambda y: -(y**-2), "1/x"),
+    Transform("y^2", torch.square, lambda y: 2 * y, "sqrt"),
+    Transform("log y", torch.log, torch.reciprocal, "exp"),
+    Transform("1/y^2", lambda y: y**-2, lambda y: -2 * y**-3, "1/sqrt(x)"),
+    Transform("sqrt y", torch.sqrt, lambda y: 0.5 * y**-0.5, "x^2"),
+)
+_OF_ANY_SIGN = (
+    (math.inf, Transform("exp y", torch.exp, torch.exp, "log")),
+    (math.pi / 2, Transform("sin y", torch.sin, torch.cos, "arcsin")),
+    (math.pi / 2, Transform("tan y", torch.tan, lambda y: 1 + torch.tan(y) ** 2, "arctan")),
+    (1.0, Transform("arcsin y", torch.arcsin, lambda y: (1 - y * y).rsqrt(), "sin")),
+    (1.0, Transform("arctanh y", torch.arctanh, lambda y: (1 - y * y).reciprocal(), "tanh")),
+)
+_COS = Transform("cos y", torch.cos, lambda y: -torch.sin(y), "arccos")
+
+
+def transforms_of(y: Tensor) -> list[tuple[Transform, float]]:
+    """The transforms that a target allows, the plainest first, each with the sign of y that it takes away."""
+    found = [(IDENTITY, 1.0)]
+    low, high = float(y.min()), float(y.max())
+    if low > 0 or high < 0:
+        sign = math.copysign(1.0, low)
+        found += [(each, sign) for each in _OF_ONE_SIGN]
+    most = max(-low, high)
+    if most < _MOST_OF_EXP:
+        found += [(each, 1.0) for bound, each in _OF_ANY_SIGN if most < bound]
+        if low > 0 and high < math.pi:
+            found.append((_COS, 1.0))
+    return found

@@ -1,0 +1,151 @@
+"""The recursive search: stages propose formulas, problems that they reduce are solved in turn."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.stage import Stage
+from edgewise.discovery.stages.curves import Curves
+from edgewise.discovery.stages.networks import Networks
+from edgewise.discovery.stages.polynomials import Polynomials, Quotients
+from edgewise.discovery.stages.products import Products
+from edgewise.discovery.stages.ridge import Ridge
+from edgewise.discovery.stages.strip import Strip
+from edgewise.discovery.stages.structure import Structure
+from edgewise.discovery.stages.sums import Sums
+from edgewise.discovery.surrogate import looks_like_noise
+from edgewise.discovery.tree import Tree, complexity, constant, evaluate, network_of, tree_of
+from edgewise.symbolic import canonical
+from edgewise.training import fit
+
+EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
+STAGES: tuple[Stage, ...] = (
+    Products(),
+    Polynomials(),
+    Quotients(),
+    Ridge(),
+    Curves(),
+    Strip(),
+    Sums(),
+    Curves.deep(),
+    Structure(),
+    Networks(),
+)
+_KEPT = 8
+_DEEPEST = 3
+_REFITTED = 2  # formulas of a stage whose constants are fitted together
+_STEPS = 20
+_ROWS = 300
+_PROMISING = 0.5  # error from which that is worth the time
+_BITS_PER_NODE = 3.0
+_QUICK = 3  # stages that are tried in any case
+_SIMPLE = 15  # complexity of a formula that is believed as soon as it leaves noise
+_NOISE = 3e-4  # errors below are no noise that a measurement has
+_FEWEST_ROWS = 50
+_BETTER = 0.99  # factor by which a more complex formula has to lower the error to be worth showing
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A formula and how well it does.
+
+    Args:
+        tree: the formula.
+        error: root mean square error relative to the spread of the target.
+        stage: what found it.
+    """
+
+    tree: Tree
+    error: float
+    stage: str
+
+    def bits(self, problem: Problem) -> float:
+        """Bits for the residuals, down to what can be told, and for the formula."""
+        floor = max(self.error, EXACT, problem.floor)
+        return len(problem.y) * math.log2(floor) + _BITS_PER_NODE * complexity(self.tree)
+
+
+def solve(
+    problem: Problem,
+    *,
+    depth: int = 0,
+    stages: Sequence[Stage] = STAGES,
+    report: Callable[[list[Finding]], None] | None = None,
+) -> list[Finding]:
+    """The best formulas of a problem.
+
+    Args:
+        problem: rows, noise and time.
+        depth: how many problems this one is a part of.
+        stages: ways to find formulas, in their order.
+        report: called after each stage with the formulas so far, the best first.
+
+    Returns:
+        A few at most, the best first. The search ends with the stage that explains all but noise.
+    """
+    if problem.is_constant:
+        return [Finding(constant(problem.mean), 0.0, "constant")]
+    enough = max(EXACT, problem.floor)
+    found = [Finding(constant(problem.mean), 1.0, "constant")]
+    if depth == 0 and is_noise(found[0], problem):
+        return found
+
+    def inner(smaller: Problem) -> list[Tree]:
+        if depth == _DEEPEST:
+            return []
+        return [each.tree for each in solve(smaller, depth=depth + 1, stages=stages) if each.error < 1]
+
+    for number, stage in enumerate(stages):
+        if time.monotonic() > problem.deadline:
+            break
+        fresh: list[Finding] = []
+        for tree in stage.propose(problem, inner):
+            fresh.append(Finding(tree, problem.error(tree), stage.name))
+            if fresh[-1].error < enough or time.monotonic() > problem.deadline:
+                break
+        fresh = sorted((each for each in fresh if each.error < 1), key=lambda each: each.bits(problem))
+        if fresh and fresh[0].error > enough:
+            promising = [each for each in fresh if each.error < _PROMISING][:_REFITTED]
+            fresh += [refitted(each, problem) for each in promising]
+        found = sorted([*found, *fresh], key=lambda each: each.bits(problem))[:_KEPT]
+        if report is not None:
+            report(found)
+        if found[0].error < enough:
+            break
+        is_simple = number >= _QUICK and complexity(found[0].tree) <= _SIMPLE
+        if (is_simple or stages[number + 1 :] == (Networks(),)) and is_noise(found[0], problem):
+            break
+    return found
+
+
+def front(found: Sequence[Finding]) -> list[Finding]:
+    """Those of which none is both simpler and better, the best first."""
+    kept: list[Finding] = []
+    for each in sorted(found, key=lambda each: (complexity(each.tree), each.error)):
+        if not kept or each.error < _BETTER * kept[-1].error:
+            kept.append(each)
+    return kept[::-1]
+
+
+def refitted(finding: Finding, problem: Problem) -> Finding:
+    """The formula with all its constants fitted together."""
+    few = problem.thinned(_ROWS)
+    model = canonical(network_of(finding.tree, few.x))
+    fit(model, few.x, few.y.unsqueeze(1), weights=few.scale**-2, steps=_STEPS, solver="lm")
+    tree = tree_of(model)
+    return min((finding, Finding(tree, problem.error(tree), finding.stage)), key=lambda each: each.error)
+
+
+@torch.no_grad()
+def is_noise(finding: Finding, problem: Problem) -> bool:
+    """Whether no smooth function of the inputs explains anything of what a formula leaves."""
+    if problem.floor or finding.error < _NOISE or len(problem.y) < _FEWEST_ROWS:
+        return False
+    predicted = evaluate(finding.tree, problem.x)
+    return looks_like_noise(problem.x, (predicted - problem.y) / problem.scale, predicted, problem.seed)

@@ -1,0 +1,1 @@
+"""Ways to find a formula: each proposes trees for a problem."""

@@ -1,0 +1,75 @@
+"""One input: y = T⁻¹(c·f(a·g(x) + b) + d), with f from the registry and simple T and g."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgewise.discovery.library import Library, inputs_of
+from edgewise.discovery.problem import Problem, transforms_of
+from edgewise.discovery.stage import Solve
+from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scaled
+from edgewise.symbolic import Match, rank_matches
+
+_ROWS = 200
+_MOST_MATCHES = 3
+_INNER = ("x^2", "1/x", "log", "sqrt", "exp", "sin", "cos")
+_FACTORS = (1.0, -1.0, 2.0, -2.0)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """See the module.
+
+    Args:
+        inner: primitives that stand for g.
+        factors: exponents p of a factor x^p that is tried beside g(x) = x.
+    """
+
+    inner: tuple[str, ...] = ("x",)
+    factors: tuple[float, ...] = (0.0,)
+    name: str = "curves"
+
+    @classmethod
+    def deep(cls) -> Curves:
+        """Compositions that take longer."""
+        return cls(_INNER, _FACTORS, "deeper curves")
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """Formulas of one input, the plainest arguments first."""
+        del solve
+        if problem.x.shape[1] != 1:
+            return
+        few = problem.thinned(_ROWS)
+        columns = inputs_of(few.x)
+        for exponent in self.factors:
+            yield from _matched(few, columns.curves("x"), exponent)
+        for name in self.inner:
+            inner = columns.curves(name)
+            if name != "x" and bool(inner.values.isfinite().all()):
+                yield from _matched(few, inner, 0.0)
+
+
+def _matched(problem: Problem, inner: Library, exponent: float) -> Iterator[Tree]:
+    x = problem.x[:, 0]
+    if exponent and bool((x == 0).any()):
+        return
+    y, scale = problem.y * x**-exponent, problem.scale * (x**-exponent).abs()
+    for transform, sign in transforms_of(y):
+        if time.monotonic() > problem.deadline:
+            return
+        target, weights = transform.forward(sign * y), transform.weight(sign * y, scale).square()
+        if not bool((target.isfinite() & weights.isfinite() & (weights > 0)).all()):
+            continue
+        matches = rank_matches(inner.values[:, 0], target, weights=weights)
+        for match in sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]:
+            curve = transform.undone(_curve(match, inner.trees[0]), sign)
+            yield product_of(power(Input(0), exponent), curve) if exponent else curve
+
+
+def _curve(match: Match, child: Tree) -> Tree:
+    argument, a, b = child, match.a, match.b
+    if isinstance(child, Curve) and child.name == "x":
+        argument = child.child
+    return scaled(Curve(match.primitive.name, argument, a, b), match.c, match.d)

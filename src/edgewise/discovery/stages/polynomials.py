@@ -1,0 +1,145 @@
+"""T(y) = P(x), and y·Q(x) = P(x): polynomials and their quotients by linear algebra."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from edgewise.discovery.problem import Problem, transforms_of
+from edgewise.discovery.stage import Solve
+from edgewise.discovery.tree import Curve, Tree, monomial, product_of, sum_of
+
+_HIGHEST = {1: 10, 2: 5, 3: 4, 4: 4, 5: 3}  # degree by the number of inputs
+_HIGHEST_OF_MANY = 2
+_HIGHEST_OF_QUOTIENT = {1: 5, 2: 4, 3: 3, 4: 2}
+_ROWS_PER_TERM = 1.5
+_MOST_TERMS = 260
+_ROWS = 600
+_NEGLIGIBLE = 1e-8  # share of a term
+_EXACT = 1e-9
+_SIGMAS = 4.0
+_MOST_ROUNDS = 12
+
+
+class Polynomials:
+    """See the module."""
+
+    name = "polynomials"
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """Formulas with the terms that count, the lowest degrees first."""
+        del solve
+        few = problem.thinned(_ROWS)
+        inputs = few.x.shape[1]
+        if float(few.x.abs().amax()) > 1e6:
+            return
+        for transform, sign in transforms_of(problem.y):
+            target, weight = transform.forward(sign * few.y), transform.weight(sign * few.y, few.scale)
+            if not bool((target.isfinite() & weight.isfinite()).all()):
+                continue
+            for degree in range(1, _HIGHEST.get(inputs, _HIGHEST_OF_MANY) + 1):
+                powers = _powers(inputs, degree)
+                if len(powers) > min(_MOST_TERMS, len(target) / _ROWS_PER_TERM):
+                    break
+                found, left = _sparse(_design(few.x, powers), target, weight)
+                if left < max(_EXACT, 2 * problem.noise):
+                    yield transform.undone(_polynomial(powers, found), sign)
+                    break
+
+
+class Quotients:
+    """See the module."""
+
+    name = "quotients of polynomials"
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """The quotient of least degree that solves y·Q = P without noise."""
+        del solve
+        inputs = problem.x.shape[1]
+        if float(problem.x.abs().amax()) > 1e6:
+            return
+        few = problem.thinned(_ROWS)
+        for exponent in (1, 2):
+            y = few.y**exponent
+            if exponent == 2 and not bool((few.y > 0).all() | (few.y < 0).all()):
+                continue
+            for degree in range(1, _HIGHEST_OF_QUOTIENT.get(inputs, 2) + 1):
+                powers = _powers(inputs, degree)
+                if 2 * len(powers) > min(_MOST_TERMS, len(y) / _ROWS_PER_TERM):
+                    break
+                tree = _quotient(few.x, y, powers)
+                if tree is not None:
+                    yield tree if exponent == 1 else _root(tree, problem)
+                    break
+
+
+def _root(tree: Tree, problem: Problem) -> Tree:
+    root = Curve("sqrt", tree)
+    return min((root, Curve("x", root, c=-1.0)), key=problem.error)
+
+
+def _quotient(x: Tensor, y: Tensor, powers: Tensor) -> Tree | None:
+    design = _design(x, powers)
+    size = design.norm(dim=0)
+    scale = float(y.abs().mean())
+    both = torch.cat([design / size, -design * (y / scale).unsqueeze(1) / size], dim=1)
+    _, values, vectors = torch.linalg.svd(both, full_matrices=False)
+    if not float(values[-1]) < 1e-11 * float(values[0]) or float(values[-2]) < 1e-9 * float(values[0]):
+        return None
+    found = vectors[-1]
+    count = len(powers)
+    above, below = found[:count] / size, found[count:] / size / scale
+    shares = torch.cat([above * size, below * size * scale]).abs()
+    keep = shares > _NEGLIGIBLE * shares.max()
+    above, below = torch.where(keep[:count], above, 0.0), torch.where(keep[count:], below, 0.0)
+    lead = below[below.abs().argmax()]
+    return product_of(_polynomial(powers, above / lead), Curve("1/x", _polynomial(powers, below / lead)))
+
+
+def _powers(inputs: int, degree: int) -> Tensor:
+    """Exponents of all monomials up to a degree, the lowest first, shape (K, I)."""
+    rows = []
+    for total in range(degree + 1):
+        for chosen in itertools.combinations_with_replacement(range(inputs), total):
+            rows.append([chosen.count(i) for i in range(inputs)])
+    return torch.tensor(rows)
+
+
+def _design(x: Tensor, powers: Tensor) -> Tensor:
+    return torch.stack([(x**row).prod(dim=1) for row in powers], dim=1)
+
+
+def _sparse(design: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, float]:
+    """Coefficients without terms that do not count, shape (K,), and the relative error."""
+    size = design.norm(dim=0)
+    weighted = design * weight.unsqueeze(1) / size
+    goal = target * weight
+    keep = torch.ones(design.shape[1], dtype=torch.bool)
+    spread = float((goal - goal.mean()).norm()) or 1.0
+    result, left = torch.zeros_like(size), 1.0
+    for _ in range(_MOST_ROUNDS):
+        part = weighted[:, keep]
+        found = torch.linalg.lstsq(part, goal.unsqueeze(1), driver="gelsd").solution.squeeze(1)
+        rest = goal - part @ found
+        left = float(rest.norm()) / spread
+        variance = float(rest.square().sum()) / max(len(goal) - part.shape[1], 1)
+        sigma = (variance * torch.linalg.pinv(part.T @ part, hermitian=True).diagonal()).clamp_min(0).sqrt()
+        result = torch.zeros_like(size)
+        result[keep] = found
+        weak = (found.abs() < _NEGLIGIBLE * found.abs().max()) | (found.abs() < _SIGMAS * sigma)
+        if not bool(weak.any()) or bool(weak.all()):
+            break
+        keep[keep.nonzero().flatten()[weak]] = False
+    return result / size, left
+
+
+def _polynomial(powers: Tensor, coefficients: Tensor) -> Tree:
+    terms = [
+        monomial({i: float(p) for i, p in enumerate(row) if p}, c)
+        for row, c in zip(powers.tolist(), coefficients.tolist(), strict=True)
+        if c
+    ]
+    return sum_of(*terms)

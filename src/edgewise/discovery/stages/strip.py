@@ -1,0 +1,74 @@
+"""Inputs that are only a factor x_i^p: divided out one after the other, and the rest solved without them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.stage import Solve
+from edgewise.discovery.surrogate import smooth_error
+from edgewise.discovery.tree import Input, Tree, power, product_of, substituted
+
+_EXPONENTS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
+_REACH = 0.7  # distance of an exponent from the mean effect of its input on log|y|
+_ROWS = 1000
+_WORTH = 1.05  # factor by which the error of a fit may rise when an input is divided out
+_HOPELESS = 0.9  # error of a fit that explains nothing
+
+
+class Strip:
+    """See the module."""
+
+    name = "inputs that are factors"
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """Formulas with all factors divided out."""
+        if problem.x.shape[1] < 2:
+            return
+        factors = _factors(problem.thinned(_ROWS))
+        rest = [i for i in range(problem.x.shape[1]) if i not in factors]
+        if not factors or not rest:
+            return
+        factor = torch.stack([problem.x[:, i] ** p for i, p in factors.items()]).prod(dim=0)
+        inner = problem.divided(problem.x[:, rest], factor)
+        outside = [power(Input(i), p) for i, p in factors.items()]
+        for tree in solve(inner):
+            yield product_of(*outside, substituted(tree, {k: Input(i) for k, i in enumerate(rest)}))
+
+
+def _factors(problem: Problem) -> dict[int, float]:
+    """Inputs without which a smooth fit is no worse once they are divided out, with their exponents."""
+    x, y = problem.x, problem.y
+    rest = [i for i in range(x.shape[1]) if bool((x[:, i] > 0).all()) and float(x[:, i].log().std()) > 0]
+    present = list(range(x.shape[1]))
+    error = smooth_error(x, y, problem.seed)
+    chosen: dict[int, float] = {}
+    while len(present) > 1 and error < _HOPELESS and time.monotonic() < problem.deadline:
+        slopes = _slopes(x[:, rest].log(), y) if rest else []
+        tried = [
+            (smooth_error(x[:, [k for k in present if k != i]], y / x[:, i] ** p, problem.seed), i, p)
+            for i, slope in zip(rest, slopes, strict=True)
+            for p in _EXPONENTS
+            if abs(p - slope) < _REACH
+        ]
+        if not tried or min(tried)[0] > _WORTH * error:
+            break
+        error, index, exponent = min(tried)
+        chosen[index] = exponent
+        y = y / x[:, index] ** exponent
+        present.remove(index)
+        rest.remove(index)
+        if float(y.std()) <= 1e-12 * float(y.abs().max()):
+            break
+    return chosen
+
+
+def _slopes(logs: torch.Tensor, y: torch.Tensor) -> list[float]:
+    """The mean effect of each input on log|y|, small values left out."""
+    large = y.abs() > 0.05 * y.abs().mean()
+    design = torch.cat([torch.ones_like(logs[large][:, :1]), logs[large]], dim=1)
+    found = torch.linalg.lstsq(design, y[large].abs().log().unsqueeze(1), driver="gelsd").solution
+    return found[1:, 0].tolist()

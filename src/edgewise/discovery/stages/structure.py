@@ -1,0 +1,195 @@
+"""Separable functions, and inputs that matter only together: read off a smooth fit, then solved in parts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from edgewise.discovery.problem import IDENTITY, Problem, Transform, transforms_of
+from edgewise.discovery.stage import Solve
+from edgewise.discovery.surrogate import Surrogate
+from edgewise.discovery.tree import Curve, Input, Tree, product_of, scaled, substituted, sum_of
+
+_ROWS = 1000
+_MOST_INPUTS = 5
+_USABLE = 0.1  # error of the fit, relative to the spread of the target
+_PROBES = 300
+_CLEAR = 30.0  # times the error of the fit: an interaction that is there
+_LEAST_CLEAR = 1e-7
+_INSIDE = 0.9  # of the box: where the fit is trusted
+_MOST_JOINS = 3
+_DIRECTION = 20.0  # times the error of the fit: gradients that point another way
+_SAFETY = 10.0  # of the error of the fit, which is largest at the edge
+_TINY = 1e-300
+_PARTS = 4  # formulas of each part that are combined
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A function of two inputs."""
+
+    value: Callable[[Tensor, Tensor], Tensor]
+    slopes: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    tree: Callable[[Tree, Tree], Tree]
+
+
+_PAIRS = (
+    _Pair(lambda a, b: a + b, lambda a, b: (torch.ones_like(a), torch.ones_like(b)), sum_of),
+    _Pair(
+        lambda a, b: a - b,
+        lambda a, b: (torch.ones_like(a), -torch.ones_like(b)),
+        lambda a, b: sum_of(a, scaled(b, -1.0)),
+    ),
+    _Pair(lambda a, b: a * b, lambda a, b: (b, a), product_of),
+    _Pair(
+        lambda a, b: a / b,
+        lambda a, b: (1 / b, -a / b**2),
+        lambda a, b: product_of(a, Curve("1/x", b)),
+    ),
+    _Pair(
+        lambda a, b: b / a,
+        lambda a, b: (-b / a**2, 1 / a),
+        lambda a, b: product_of(b, Curve("1/x", a)),
+    ),
+    _Pair(
+        lambda a, b: a**2 + b**2,
+        lambda a, b: (2 * a, 2 * b),
+        lambda a, b: sum_of(Curve("x^2", a), Curve("x^2", b)),
+    ),
+    _Pair(
+        lambda a, b: a**2 - b**2,
+        lambda a, b: (2 * a, -2 * b),
+        lambda a, b: sum_of(Curve("x^2", a), Curve("x^2", b, c=-1.0)),
+    ),
+)
+
+
+class Structure:
+    """See the module."""
+
+    name = "separable parts and joined inputs"
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """Formulas put together from those of the parts."""
+        if not 2 <= problem.x.shape[1] <= _MOST_INPUTS:
+            return
+        few = problem.thinned(_ROWS)
+        surrogate = Surrogate(few.x, few.y, problem.deadline, problem.seed)
+        if surrogate.error > max(_USABLE, 1.5 * problem.noise):
+            return
+        yield from _separated(few, surrogate, solve)
+        yield from _joined(problem, few, surrogate, solve)
+
+
+def _separated(problem: Problem, surrogate: Surrogate, solve: Solve) -> Iterator[Tree]:
+    """T(y) = F(all but x_i) + G(x_i and what it interacts with), for the T and i that leave the smallest G."""
+    inputs = problem.x.shape[1]
+    probes = _probes(problem)
+    values = surrogate(probes)
+    choices = []
+    for transform, sign in transforms_of(problem.y):
+        if transform.undo in {"1/sqrt(x)", "tanh", "arctan", "x^2"} or not bool(
+            ((sign * values) * (sign if transform is IDENTITY else 1.0)).isfinite().all()
+        ):
+            continue
+        neighbours = _interactions(surrogate, probes, transform, sign)
+        if neighbours is None:
+            continue
+        for index in range(inputs):
+            near = [k for k in range(inputs) if bool(neighbours[index, k])]
+            if len(near) < inputs - 1:
+                choices.append((len(near), transform is not IDENTITY, index, near, transform, sign))
+    for _, _, index, near, transform, sign in sorted(choices, key=lambda choice: choice[:3])[:2]:
+        yield from _by_parts(problem, surrogate, index, near, transform, sign, solve)
+
+
+def _by_parts(
+    problem: Problem, surrogate: Surrogate, index: int, near: list[int], transform: Transform, sign: float, solve: Solve
+) -> Iterator[Tree]:
+    x = problem.x
+    anchored = x.clone()
+    anchored[:, index] = x[:, index].median()
+    whole, rest = (transform.forward(sign * values) for values in (problem.y, surrogate(anchored)))
+    if not bool((whole.isfinite() & rest.isfinite()).all()):
+        return
+    others = [k for k in range(x.shape[1]) if k != index]
+    own = [index, *near]
+    change = whole - rest
+    error = _SAFETY * surrogate.error * float(whole.std())
+    outer, inner = (
+        problem.part(x[:, columns], values, error / max(float(values.std()), _TINY))
+        for columns, values in ((others, rest), (own, change))
+    )
+    of_own = solve(inner)
+    of_others = solve(outer) if of_own else []
+    for first, second in itertools.product(of_others[:_PARTS], of_own[:_PARTS]):
+        parts = (
+            substituted(first, {k: Input(i) for k, i in enumerate(others)}),
+            substituted(second, {k: Input(i) for k, i in enumerate(own)}),
+        )
+        if transform.undo == "exp":
+            yield scaled(product_of(Curve("exp", parts[0]), Curve("exp", parts[1])), sign)
+        yield transform.undone(sum_of(*parts), sign)
+
+
+def _interactions(surrogate: Surrogate, probes: Tensor, transform: Transform, sign: float) -> Tensor | None:
+    """Whether the mixed difference of T(y) by two inputs is there, bool (I, I); None where T(y) has no value."""
+    inputs = probes.shape[1]
+    order = torch.randperm(len(probes), generator=torch.Generator().manual_seed(1))
+    other = probes[order]
+
+    def at(*moved: int) -> Tensor:
+        mixed = probes.clone()
+        mixed[:, list(moved)] = other[:, list(moved)]
+        return transform.forward(sign * surrogate(mixed))
+
+    base = at()
+    single = [at(i) for i in range(inputs)]
+    spread = float(base.std())
+    if not all(bool(part.isfinite().all()) for part in (base, *single)) or not spread > 0:
+        return None
+    slope = transform.slope(sign * surrogate(probes)).abs()
+    error = float((slope * surrogate.error * surrogate.spread).square().mean().sqrt())
+    found = torch.zeros((inputs, inputs), dtype=torch.bool)
+    for i, j in itertools.combinations(range(inputs), 2):
+        both = at(i, j)
+        change = both - single[i] - single[j] + base
+        size = float(change.square().mean().sqrt())
+        found[i, j] = found[j, i] = not size < max(_CLEAR * error, _LEAST_CLEAR * spread)
+    return found
+
+
+def _joined(problem: Problem, few: Problem, surrogate: Surrogate, solve: Solve) -> Iterator[Tree]:
+    """Y as a function of z(x_i, x_j) and the others, for the pairs whose gradients say so."""
+    probes = _probes(few)
+    gradient = surrogate.gradient(probes)
+    ranked = []
+    for i, j in itertools.combinations(range(problem.x.shape[1]), 2):
+        for pair in _PAIRS:
+            by_i, by_j = pair.slopes(probes[:, i], probes[:, j])
+            across = gradient[:, i] * by_j - gradient[:, j] * by_i
+            size = ((gradient[:, i] * by_j).square() + (gradient[:, j] * by_i).square()).mean().sqrt()
+            if bool(size.isfinite()) and float(size) > 0:
+                ranked.append((float(across.square().mean().sqrt() / size), i, j, pair))
+    ranked.sort(key=lambda entry: entry[0])
+    for off, i, j, pair in ranked[:_MOST_JOINS]:
+        if off > max(_DIRECTION * surrogate.error, 1e-5) and off > 0.02 + problem.noise:
+            return
+        others = [k for k in range(problem.x.shape[1]) if k not in {i, j}]
+        z = pair.value(problem.x[:, i], problem.x[:, j])
+        if not bool(z.isfinite().all()):
+            continue
+        inputs = {0: pair.tree(Input(i), Input(j))} | {k: Input(o) for k, o in enumerate(others, start=1)}
+        for tree in solve(problem.of_inputs(torch.cat([z.unsqueeze(1), problem.x[:, others]], dim=1))):
+            yield substituted(tree, inputs)
+
+
+def _probes(problem: Problem) -> Tensor:
+    """Rows drawn a little towards the middle of the box, where a fit is most exact."""
+    low, high = problem.x.amin(dim=0), problem.x.amax(dim=0)
+    middle = (low + high) / 2
+    return middle + _INSIDE * (problem.x[:_PROBES] - middle)

@@ -1,0 +1,93 @@
+"""How well smooth functions of some inputs explain a target: a quick fit, judged by held-out rows."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+from torch import Tensor
+
+from edgewise.discovery.analytic import best_fit, products_of_polynomials, quick_error, rows_on_unit_interval
+from edgewise.training.multilevel import Rows
+
+_PAD = 1e-9
+_SECONDS = 2.0  # for the search of the best degrees
+_WHITE = 0.97  # share of its spread that a smooth fit leaves of noise
+_SIGMAS = 3.5
+
+
+def smooth_error(x: Tensor, y: Tensor, seed: int = 0) -> float:
+    """Held-out root mean square error of a fit by products of polynomials, relative to the spread there.
+
+    Args:
+        x: inputs, shape (N, I).
+        y: target, shape (N,).
+        seed: fixes the hold-out.
+
+    Returns:
+        Near 0 where y is a smooth function of the inputs, near 1 or above where it is not a function of them.
+    """
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    pad = _PAD * torch.maximum(high - low, high.abs().clamp_min(1e-300))
+    standard = (y - y.mean()) / y.std(correction=0)
+    rows = Rows.split(x, standard.unsqueeze(1), seed)
+    around = float((rows.y_held - rows.y.mean()).square().mean().sqrt())
+    error = quick_error(rows_on_unit_interval(rows, torch.stack([low - pad, high + pad], dim=1)))
+    return error / around if around else 0.0
+
+
+def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) -> bool:
+    """Whether values show no dependence on inputs: neither along one, nor along a curve, nor of a smooth fit.
+
+    Args:
+        x: inputs, shape (N, I).
+        values: shape (N,).
+        along: another order in which neighbours are compared, shape (N,).
+        seed: fixes the hold-out.
+
+    Returns:
+        True where they might as well be independent of the inputs.
+    """
+    standard = (values - values.mean()) / values.std(correction=0)
+    bound = _SIGMAS / math.sqrt(len(values))
+    for column in (*x.T, along):
+        ordered = standard[column.argsort(stable=True)]
+        if float((ordered[1:] * ordered[:-1]).mean()) > bound:
+            return False
+    return smooth_error(x, values, seed) > _WHITE
+
+
+class Surrogate:
+    """A smooth function through a table, which can be asked anywhere within the box of the inputs.
+
+    Args:
+        x: inputs, shape (N, I).
+        y: target, shape (N,).
+        deadline: monotonic time after which the fit is not improved.
+        seed: fixes the hold-out.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, deadline: float, seed: int) -> None:
+        self._low, self._high = x.amin(dim=0), x.amax(dim=0)
+        self._center, self._spread = y.mean(), y.std(correction=0)
+        self.spread = float(self._spread)
+        rows = Rows.split(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1), seed)
+        fit = best_fit(rows, min(deadline, time.monotonic() + _SECONDS))
+        self.error = fit.error
+        self._degrees, found = fit.coefficients(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1))
+        self._coefficients = found.squeeze(1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Values at rows of shape (N, I), shape (N,)."""
+        values = products_of_polynomials(self._unit(x), self._degrees) @ self._coefficients
+        return values * self._spread + self._center
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Derivatives by the inputs at rows of shape (N, I), shape (N, I)."""
+        at = x.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            return torch.autograd.grad(self(at).sum(), at)[0]
+
+    def _unit(self, x: Tensor) -> Tensor:
+        return ((2 * x - self._low - self._high) / (self._high - self._low)).clamp(-1, 1)

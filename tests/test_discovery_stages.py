@@ -1,0 +1,265 @@
+"""The stages of a discovery: each finds what it is there for, in fresh random formulas."""
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from edgewise.discovery.exponents import simple_exponent
+from edgewise.discovery.problem import Problem, transforms_of
+from edgewise.discovery.solver import EXACT, Finding, front, is_noise, refitted, solve
+from edgewise.discovery.stages.curves import Curves
+from edgewise.discovery.stages.polynomials import Polynomials, Quotients
+from edgewise.discovery.stages.products import Products
+from edgewise.discovery.stages.ridge import Ridge
+from edgewise.discovery.stages.strip import Strip
+from edgewise.discovery.stages.structure import Structure
+from edgewise.discovery.stages.sums import Sums
+from edgewise.discovery.subsets import best_subsets
+from edgewise.discovery.surrogate import Surrogate, looks_like_noise, smooth_error
+from edgewise.discovery.tree import Curve, Input, constant, evaluate, sum_of
+
+F64 = torch.float64
+
+
+def problem(x, y, noise=0.0, seconds=60.0):
+    return Problem(x, y, torch.ones_like(y), noise, 0.0, time.monotonic() + seconds, seed=0)
+
+
+def best(stage, given):
+    """The least error of what a stage proposes, smaller problems solved as usual."""
+
+    def inner(smaller):
+        return [each.tree for each in solve(smaller, depth=1)]
+
+    errors = []
+    for tree in stage.propose(given, inner):
+        errors.append(given.error(tree))
+        if errors[-1] < EXACT:
+            break
+    return min(errors, default=math.inf)
+
+
+@pytest.fixture
+def factor(uniform):
+    """A random number near 1."""
+    return float(uniform(0.5, 1.5, 1, 1))
+
+
+# ------------------------------------------------------------------------------------------------ subsets
+
+
+def test_the_best_pair_is_the_best_of_all_pairs(normal):
+    columns, base, target = normal(60, 9), torch.cat([torch.ones(60, 1, dtype=F64), normal(60, 2)], dim=1), normal(60)
+
+    def left(chosen):
+        design = torch.cat([base, columns[:, list(chosen)]], dim=1).numpy()
+        found = np.linalg.lstsq(design, target.numpy(), rcond=None)[0]
+        return float(np.linalg.norm(design @ found - target.numpy()) / np.linalg.norm(target.numpy()))
+
+    found = best_subsets(target, base, columns, most=2, kept=4, enough=0.0)
+    assert found[0].columns == ()
+    assert found[0].left == pytest.approx(left(()), rel=1e-9)
+    for size in (1, 2):
+        mine = [subset for subset in found if len(subset.columns) == size]
+        expected = sorted(left(chosen) for chosen in itertools.combinations(range(9), size))[:4]
+        assert [subset.left for subset in mine] == pytest.approx(expected, rel=1e-6)
+        assert [left(subset.columns) for subset in mine] == pytest.approx(expected, rel=1e-6)
+
+
+def test_more_columns_are_added_greedily(normal):
+    columns = normal(80, 20)
+    target = columns[:, [2, 5, 11, 17]] @ torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=F64)
+    found = best_subsets(target, torch.ones(80, 1, dtype=F64), columns, most=4, kept=3, enough=1e-11)
+    assert found[-1].left > found[-3].left or len(found[-1].columns) == 4
+    assert min(found, key=lambda subset: subset.left).columns == (2, 5, 11, 17)
+
+
+def test_columns_that_say_the_same_are_no_pair(normal):
+    one = normal(30, 1)
+    found = best_subsets(
+        normal(30), torch.ones(30, 1, dtype=F64), torch.cat([one, 2 * one], dim=1), most=2, kept=3, enough=0
+    )
+    assert all(math.isfinite(subset.left) for subset in found)
+    assert not any(len(subset.columns) == 2 for subset in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "sigma", "expected"),
+    [
+        (1.02, 0.01, 1.0),
+        (0.4999, 1e-3, 0.5),
+        (0.334, 1e-3, 1 / 3),
+        (1.02, 1e-4, 1.02),
+        (2.0000001, 0.0, 2.0),
+        (0.7, 9.0, 2 / 3),
+    ],
+)
+def test_exponents_within_their_errors_are_simple(value, sigma, expected):
+    assert simple_exponent(value, sigma) == pytest.approx(expected, abs=1e-15)
+
+
+# ------------------------------------------------------------------------------------------------ stages
+
+
+def test_products_of_powers(uniform, factor):
+    x = uniform(0.5, 3, 200, 4)
+    y = -factor * x[:, 0] ** 2 / x[:, 1].sqrt() * (x[:, 2] ** 2 - x[:, 3] ** 2) ** -1
+    assert best(Products(), problem(x, y)) < EXACT
+
+
+def test_products_with_an_exponential(uniform, factor):
+    x = uniform(0.5, 3, 200, 2)
+    assert best(Products(), problem(x, x[:, 0] * (-factor * x[:, 1] * x[:, 0]).exp())) < EXACT
+
+
+def test_polynomials(uniform, factor):
+    x = uniform(-2, 2, 300, 3)
+    y = 1 + factor * x[:, 0] ** 3 - x[:, 1] * x[:, 2] ** 2
+    assert best(Polynomials(), problem(x, y)) < EXACT
+    assert best(Polynomials(), problem(x, (y - y.min() + factor).sqrt())) < EXACT
+
+
+def test_quotients(uniform, factor):
+    x = uniform(-1, 1, 300, 2)
+    y = (x[:, 0] + factor * x[:, 1]) / (1 + x[:, 0] * x[:, 1] / 3)
+    assert best(Quotients(), problem(x, y)) < EXACT
+    z = uniform(1, 5, 300, 4)
+    centre = (z[:, 0] * z[:, 1] + z[:, 2] * z[:, 3]) / (z[:, 0] + z[:, 2])
+    assert best(Quotients(), problem(z, centre)) < EXACT
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [lambda z: 1 / (z.exp() - 1), lambda z: (1 + z * z).sqrt(), lambda z: (2 * z).tanh() / 3, lambda z: 1 - z.cos()],
+)
+def test_curves(curve, uniform, factor):
+    x = uniform(0.5, 2, 200, 1)
+    assert best(Curves(), problem(x, curve(factor * x[:, 0]))) < 1e-8
+
+
+def test_deeper_curves(uniform):
+    x = uniform(-2, 2, 200, 1)
+    assert best(Curves.deep(), problem(x, x[:, 0].cos().cos())) < 1e-8
+    assert best(Curves.deep(), problem(x, x[:, 0] * (3 * x[:, 0] + 1).sin())) < 1e-8
+
+
+def test_curves_are_for_one_input(uniform):
+    x = uniform(-2, 2, 50, 2)
+    assert best(Curves(), problem(x, x[:, 0])) == math.inf
+
+
+def test_a_curve_of_a_monomial(uniform, factor):
+    x = uniform(1, 3, 600, 5)
+    z = factor * x[:, 0] * x[:, 1] / (x[:, 2] * x[:, 3])
+    assert best(Ridge(), problem(x, x[:, 4] ** 2 * x[:, 0] / (z.exp() - 1))) < EXACT
+    assert best(Ridge(), problem(x, x[:, 4] * (0.5 * z).tanh())) < EXACT
+
+
+def test_inputs_that_are_factors(uniform, factor):
+    x = uniform(1, 3, 600, 4)
+    y = x[:, 0] / x[:, 1] ** 2 * (factor + x[:, 2] * x[:, 3].sin())
+    assert best(Strip(), problem(x, y)) < EXACT
+
+
+def test_sums_of_few_terms(uniform, factor):
+    x = uniform(-2, 2, 300, 3)
+    y = factor * (x[:, 0] * x[:, 1]).sin() - x[:, 2].exp() + 0.5
+    assert best(Sums(), problem(x, y)) < EXACT
+    assert best(Sums(), problem(x, (y - y.min() + 1).reciprocal())) < EXACT
+
+
+def test_separable_parts(uniform):
+    x = uniform(0.5, 3, 600, 2)
+    y = (1.7 * x[:, 0].sqrt()).sin() + (1.3 / x[:, 1]).sin()
+    found = [each.error for each in solve(problem(x, y), stages=(Products(), Curves(), Curves.deep(), Structure()))]
+    assert min(found) < EXACT
+
+
+def test_joined_inputs(uniform):
+    x = uniform(-2, 2, 600, 2)
+    found = solve(problem(x, (x[:, 0] - x[:, 1]).cos().cos()), stages=(Curves(), Curves.deep(), Structure()))
+    assert found[0].error < EXACT
+
+
+@pytest.mark.parametrize(
+    "stage", [Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Structure()]
+)
+@pytest.mark.parametrize("rows", [2, 3, 5])
+def test_few_rows_and_constant_columns_are_met(stage, rows, uniform):
+    x = torch.cat([uniform(0.5, 1, rows, 1), torch.full((rows, 1), 2.0, dtype=F64)], dim=1)
+    for tree in stage.propose(problem(x, x[:, 0] * 3 + 1), lambda smaller: []):
+        assert evaluate(tree, x).shape in {(rows,), ()}
+
+
+# ------------------------------------------------------------------------------------------------ the search
+
+
+@pytest.mark.parametrize("low", [-0.9, 0.2, -5.0, 2.0])
+def test_transforms_are_undone(low, uniform):
+    y = uniform(low, low + 0.7, 30, 1)[:, 0]
+    for transform, sign in transforms_of(y):
+        x = transform.forward(sign * y).unsqueeze(1)
+        torch.testing.assert_close(evaluate(transform.undone(Input(0), sign), x), y, rtol=1e-9, atol=1e-9)
+        step = 1e-6
+        slope = (transform.forward(sign * y + step) - transform.forward(sign * y - step)) / (2 * step)
+        torch.testing.assert_close(transform.slope(sign * y), slope, rtol=1e-4, atol=1e-6)
+
+
+def test_errors_are_relative_to_the_errors_of_the_rows(uniform):
+    x, scale = uniform(1, 2, 50, 1), uniform(0.1, 3, 50, 1)[:, 0]
+    given = Problem(x, 2 * x[:, 0], scale, 0.0, 0.0, math.inf, 0)
+    left = (x[:, 0] - 2 * x[:, 0]) / scale
+    mean = np.average(2 * x[:, 0].numpy(), weights=scale.numpy() ** -2.0)
+    around = (2 * x[:, 0] - mean) / scale
+    expected = float(left.square().mean().sqrt() / around.square().mean().sqrt())
+    assert given.error(Input(0)) == pytest.approx(expected, rel=1e-12)
+    assert given.error(Curve("log", Curve("x", Input(0), a=-1.0))) == math.inf
+    halved = given.divided(x, x[:, 0])
+    torch.testing.assert_close(halved.y, torch.full((50,), 2.0, dtype=F64))
+    torch.testing.assert_close(halved.scale, scale / x[:, 0])
+
+
+def test_constants_are_fitted_together(uniform):
+    x = uniform(-2, 2, 200, 2)
+    y = 1.7 * (1.3 * x[:, 0] + 0.2).sin() + 0.4 * x[:, 1]
+    given = problem(x, y)
+    start = sum_of(Curve("sin", Input(0), a=1.2), Input(1))
+    assert refitted(Finding(start, given.error(start), "test"), given).error < 1e-10
+
+
+def test_the_front_has_no_formula_that_another_one_beats():
+    given = [
+        Finding(Input(0), 0.5, ""),
+        Finding(Curve("sin", Input(0), a=2.0), 0.4, ""),
+        Finding(Curve("sin", Input(0)), 0.3, ""),
+    ]
+    assert [each.error for each in front(given)] == [0.3, 0.5]
+
+
+def test_a_smooth_fit_tells_noise_from_a_function(uniform, normal):
+    x = uniform(-1, 1, 600, 2)
+    smooth = (2 * x[:, 0] * x[:, 1]).sin()
+    assert smooth_error(x, smooth) < 1e-3
+    assert smooth_error(x, normal(600)) > 0.97
+    assert looks_like_noise(x, normal(600), smooth)
+    assert not looks_like_noise(x, normal(600) + smooth, smooth)
+    surrogate = Surrogate(x, smooth, math.inf, 0)
+    inside = 0.8 * x
+    torch.testing.assert_close(surrogate(inside), (2 * inside[:, 0] * inside[:, 1]).sin(), rtol=0, atol=1e-6)
+    slope = 2 * inside[:, 1] * (2 * inside[:, 0] * inside[:, 1]).cos()
+    torch.testing.assert_close(surrogate.gradient(inside)[:, 0], slope, rtol=0, atol=1e-4)
+
+
+def test_a_search_ends_where_only_noise_is_left(uniform, normal):
+    x = uniform(1, 3, 600, 2)
+    given = problem(x, x[:, 0] * x[:, 1] + 0.1 * normal(600), noise=0.1)
+    found = solve(given)
+    assert {found[0].stage} <= {"products of powers", "polynomials"}
+    assert is_noise(found[0], given)
+    torch.testing.assert_close(evaluate(found[0].tree, x), x[:, 0] * x[:, 1], rtol=0.02, atol=0.05)
+    assert solve(problem(x, normal(600)))[0].stage == "constant"
+    assert solve(problem(x, torch.full((600,), 2.0, dtype=F64)))[0].tree == constant(2.0)
