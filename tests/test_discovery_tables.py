@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.polynomial import chebyshev
 from edgewise import KAN, BSpline, Chebyshev
 from edgewise.discovery import analytic, fit_table
 from edgewise.discovery.analytic import AnalyticContestant, AnalyticFit, quick_error, rows_on_unit_interval
+from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import ladder, parameters_of
 from edgewise.discovery.view import View, possible_views
 from edgewise.network import arities
@@ -356,3 +358,30 @@ def test_constant_targets_of_any_kind_are_met(uniform):
         y = torch.full((40, 1), constant, dtype=F64)
         fitted = fit_table(x, y, max_time=1)
         assert float((fitted.model(x) - y).detach().abs().max()) <= 1e-9 * max(abs(constant), 1)
+
+
+# ------------------------------------------------------------------------------------------------ formulas in the race
+
+
+def test_an_exact_formula_wins_where_splines_have_a_corner(uniform):
+    def corner(x):
+        return (x[:, :1] * x[:, 1:].sin()).arcsin()
+
+    x, new = uniform(0, 1, 400, 2), uniform(0, 1, 2000, 2)
+    fitted = fit_table(x, corner(x), max_time=30)
+    assert "formula" in fitted.notes[0]
+    torch.testing.assert_close(fitted.model(new).detach(), corner(new), rtol=1e-12, atol=1e-12)
+
+
+def test_a_formula_is_no_contestant_where_none_is_exact(uniform, normal):
+    x = uniform(1, 2, 200, 2)
+    y = x[:, :1] * x[:, 1:] + 0.01 * normal(200, 1)
+    view = View.of(x, y, inputs=("x", "x"), outputs=("x",))
+    rows = Rows.split(x, view.standard_targets(y), seed=0)
+    assert FormulaContestant.of(rows, view, 0, time.monotonic() + 5) is None
+    products = replace(rows, y=view.standard_targets(rows.x[:, :1] * rows.x[:, 1:]))
+    exact = FormulaContestant.of(products, view, 0, math.inf)
+    assert exact is not None
+    assert exact.done
+    inner = view.unscaled(exact.refit(rows.x, rows.y, math.inf))
+    torch.testing.assert_close(inner(x).detach(), x[:, :1] * x[:, 1:], rtol=1e-12, atol=1e-12)

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from edgewise.basis import Basis
 from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_error, rows_on_unit_interval
+from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import Topology, ladder, parameters_of
+from edgewise.discovery.surrogate import smooth_error
 from edgewise.discovery.view import View, natural_views, possible_views
 from edgewise.errors import OptionError
 from edgewise.kan import KAN
@@ -44,6 +46,8 @@ _MUCH_BETTER = 0.05  # and by which it has to for the plain one not to be tried
 _WORDS = {"log": "logarithm", "x^2": "square", "1/x": "reciprocal"}
 _MOST_ANALYTIC_INPUTS = 4  # of more, functions take too many products
 _ANALYTIC_SHARE = 0.4  # of the time
+_FORMULA_SHARE = 0.3
+_NOISY = 0.2  # error of the best network, from which an exact formula is not to be hoped for
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,9 @@ def fit_table(
     """Fit a network to a table, with nothing to tune.
 
     Inputs and targets are tried as they are, by their logarithm and, for targets, by their square and reciprocal.
-    Topologies from additive to general race against each other from coarse splines to fine ones, together with a linear
-    fit of products of polynomials; held-out rows choose. Then the choice is trained on all rows.
+    Topologies from additive to general race against each other from coarse splines to fine ones, together with a
+    quick search for an exact formula and a linear fit of products of polynomials; held-out rows choose. Then the choice
+    is trained on all rows.
 
     Args:
         x: inputs, shape (N, I), float64.
@@ -117,7 +122,7 @@ def fit_table(
     with threads_for(len(x) * _USUAL_PARAMETERS):
         field = race(
             search.starters(),
-            first=_FIRST * len(search.views),
+            first=_FIRST * len(search.views) + 1,
             patience=_PATIENCE * len(search.views) if search.rows[0].judged_apart else 0,
             target=_EXCELLENT,
             aim=EXACT,
@@ -187,6 +192,11 @@ class _Search:
         self.rows = [self._rows(view) for view in self.views]
         self._seen: list[tuple[Contestant, View, Rows]] = []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether any network of one output may be the answer."""
+        return self.width is None and self.basis is None and self.y.shape[1] == 1
+
     def starters(self) -> Iterator[Starter]:
         """The networks to try, the most promising first."""
         inputs, outputs = self.x.shape[1], self.y.shape[1]
@@ -195,15 +205,15 @@ class _Search:
             topologies = [topology] if len(self.width) == 2 else [topology] * _STARTS_OF_WIDTH
         else:
             topologies = list(ladder(inputs, outputs))
-        analytic = self.width is None and self.basis is None and outputs == 1 and inputs <= _MOST_ANALYTIC_INPUTS
         for position, topology in enumerate(topologies):
             for number in range(len(self.views)):
                 if position == 0 or self._is_affordable(topology):
                     yield lambda number=number, topology=topology, position=position: self._started(
                         number, topology, self.seed + position
                     )
-            if position == _FIRST - 1 and analytic and self.rows[0].judged_apart:
-                for number in range(len(self.views)):
+            if position == _FIRST - 1 and self.is_open and self.rows[0].judged_apart:
+                yield self._formula
+                for number in range(len(self.views) if inputs <= _MOST_ANALYTIC_INPUTS else 0):
                     yield lambda number=number: self._analytic(number)
 
     def seen_by(self, contestant: Contestant) -> tuple[View, Rows]:
@@ -233,12 +243,27 @@ class _Search:
 
     def _analytic(self, number: int) -> AnalyticContestant | None:
         view, rows = self.views[number], self.rows[number]
-        now = time.monotonic()
-        until = now + _ANALYTIC_SHARE * (self.deadline - now) if math.isfinite(self.deadline) else math.inf
+        until = self._share_of_time(_ANALYTIC_SHARE)
         contestant = AnalyticContestant.of(rows, view.domain, "products of polynomials", until)
         if contestant is not None:
             self._seen.append((contestant, view, rows))
         return contestant
+
+    def _formula(self) -> FormulaContestant | None:
+        errors = [each.error for each, *_ in self._seen]
+        if min(*errors, smooth_error(self.x, self.y[:, 0], self.seed)) > _NOISY:
+            return None
+        view = possible_views(self.x, self.y)[0]
+        rows = self._rows(view)
+        contestant = FormulaContestant.of(rows, view, self.seed, self._share_of_time(_FORMULA_SHARE))
+        if contestant is not None:
+            self._seen.append((contestant, view, rows))
+        return contestant
+
+    def _share_of_time(self, share: float) -> float:
+        """The deadline of something that may take a share of the time that is left."""
+        now = time.monotonic()
+        return now + share * (self.deadline - now) if math.isfinite(self.deadline) else math.inf
 
     def _build_given(self, basis: Basis, domain: Domain, seed: int) -> KAN:
         assert self.width is not None

@@ -25,18 +25,9 @@ from edgewise.symbolic import canonical
 from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
-STAGES: tuple[Stage, ...] = (
-    Products(),
-    Polynomials(),
-    Quotients(),
-    Ridge(),
-    Curves(),
-    Strip(),
-    Sums(),
-    Curves.deep(),
-    Structure(),
-    Networks(),
-)
+DIRECT: tuple[Stage, ...] = (Products(), Polynomials(), Quotients(), Ridge(), Curves(), Strip(), Sums(), Curves.deep())
+"""Stages that need no more than seconds."""
+STAGES: tuple[Stage, ...] = (*DIRECT, Structure(), Networks())
 _KEPT = 8
 _DEEPEST = 3
 _REFITTED = 2  # formulas of a stage whose constants are fitted together
