@@ -368,7 +368,7 @@ def test_an_exact_formula_wins_where_splines_have_a_corner(uniform):
         return (x[:, :1] * x[:, 1:].sin()).arcsin()
 
     x, new = uniform(0, 1, 400, 2), uniform(0, 1, 2000, 2)
-    fitted = fit_table(x, corner(x), max_time=30)
+    fitted = fit_table(x, corner(x))
     assert "formula" in fitted.notes[0]
     torch.testing.assert_close(fitted.model(new).detach(), corner(new), rtol=1e-12, atol=1e-12)
 

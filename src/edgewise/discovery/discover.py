@@ -36,7 +36,7 @@ _SNAPPED = 3  # formulas whose constants are made exact where the data allow
 _STEPS = 60
 _SHARE_OF_SEARCH = 0.85  # of the time; the rest is for constants
 _ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
-_ROWS = 1000  # for constants
+_ROWS = 4000  # for constants
 _LEAST_RELATIVE = 1e-3  # of the median of y: errors of smaller values are no smaller
 
 
@@ -221,7 +221,7 @@ class _Search:
     def _exact(self, tree: Tree) -> KAN:
         """The network of a formula with exact constants where the data cannot tell the difference."""
         few = self.problem.thinned(_ROWS)
-        model = canonical(network_of(tree, few.x))
+        model = network_of(tree, few.x, hold=True)
         y, weights = few.y.unsqueeze(1), few.scale**-2
         fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
         model, _ = snapped(model, few.x, y, MeanSquaredError(), weights)

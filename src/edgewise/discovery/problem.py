@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch import Tensor
 from edgewise.discovery.tree import Curve, Tree, evaluate, scaled
 
 _ROUNDING = 1e-12  # of the largest value
+_SIGMAS = 4.0  # of noise: values beyond 0 by no more may be of the other sign
+_VALID = 0.9  # of the rows that have to have a value
+_MOST_WEIGHT = 10.0  # times the median: near 0 the errors of 1/y, y² and the like are no longer proportional
 _MOST_OF_EXP = 30.0  # range of a target whose exponential is looked at
 
 
@@ -62,6 +66,22 @@ class Problem:
         value = self.size_of(evaluate(tree, self.x) - self.y) / self.spread
         return value if math.isfinite(value) else math.inf
 
+    def transformed(self) -> Iterator[tuple[Callable[[Tree], Tree], Tensor, Tensor]]:
+        """The target in every form that it allows, the plainest first.
+
+        Yields:
+            What undoes the transform T, the values T(y), and how much each counts, both of shape (N,): the inverse of
+            its error, 0 where noise left y without a value of T.
+        """
+        slack = _SIGMAS * self.noise * float(self.y.std(correction=0))
+        for transform, sign in transforms_of(self.y, slack):
+            target, weight = transform.forward(sign * self.y), transform.weight(sign * self.y, self.scale)
+            valid = target.isfinite() & weight.isfinite() & (weight > 0)
+            if float(valid.double().mean()) > (_VALID if slack else 1 - 1e-12):
+                zero = torch.zeros_like(target)
+                undo = partial(transform.undone, sign=sign)
+                yield undo, torch.where(valid, target, zero), torch.where(valid, weight, zero)
+
     def divided(self, x: Tensor, factor: Tensor) -> Problem:
         """The problem of y over a factor, shape (N,), as a function of other inputs."""
         return replace(self, x=x, y=self.y / factor, scale=self.scale / factor.abs())
@@ -99,9 +119,9 @@ class Transform:
     undo: str | None
 
     def weight(self, y: Tensor, scale: Tensor) -> Tensor:
-        """How much T(y) may be relied on, shape (N,), of mean 1: the inverse of its errors."""
+        """How much T(y) may be relied on, shape (N,), the inverse of its errors."""
         weight = (self.slope(y).abs() * scale).reciprocal()
-        return weight / weight.mean()
+        return (weight / weight.median()).clamp_max(_MOST_WEIGHT)
 
     def undone(self, tree: Tree, sign: float) -> Tree:
         """The formula of y from that of T(|y|)."""
@@ -126,12 +146,20 @@ _OF_ANY_SIGN = (
 _COS = Transform("cos y", torch.cos, lambda y: -torch.sin(y), "arccos")
 
 
-def transforms_of(y: Tensor) -> list[tuple[Transform, float]]:
-    """The transforms that a target allows, the plainest first, each with the sign of y that it takes away."""
+def transforms_of(y: Tensor, slack: float = 0.0) -> list[tuple[Transform, float]]:
+    """The transforms that a target allows, the plainest first, each with the sign of y that it takes away.
+
+    Args:
+        y: target, shape (N,).
+        slack: how far values may be beyond 0.
+
+    Returns:
+        Pairs of a transform and a sign.
+    """
     found = [(IDENTITY, 1.0)]
     low, high = float(y.min()), float(y.max())
-    if low > 0 or high < 0:
-        sign = math.copysign(1.0, low)
+    if max(low, -high) > -slack and low != high:
+        sign = 1.0 if low + high > 0 else -1.0
         found += [(each, sign) for each in _OF_ONE_SIGN]
     most = max(-low, high)
     if most < _MOST_OF_EXP:

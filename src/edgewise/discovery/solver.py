@@ -20,7 +20,7 @@ from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.surrogate import looks_like_noise
-from edgewise.discovery.tree import Tree, complexity, constant, evaluate, network_of, tree_of
+from edgewise.discovery.tree import Tree, complexity, constant, constants, evaluate, network_of, tree_of
 from edgewise.symbolic import canonical
 from edgewise.training import fit
 
@@ -32,11 +32,11 @@ _KEPT = 8
 _DEEPEST = 3
 _REFITTED = 2  # formulas of a stage whose constants are fitted together
 _STEPS = 20
-_ROWS = 300
+_ROWS, _NOISY_ROWS = 300, 1000
 _PROMISING = 0.5  # error from which that is worth the time
 _BITS_PER_NODE = 3.0
 _QUICK = 3  # stages that are tried in any case
-_SIMPLE = 15  # complexity of a formula that is believed as soon as it leaves noise
+_SIMPLE = 20  # complexity of a formula that is believed as soon as it leaves noise
 _NOISE = 3e-4  # errors below are no noise that a measurement has
 _FEWEST_ROWS = 50
 _BETTER = 0.99  # factor by which a more complex formula has to lower the error to be worth showing
@@ -59,7 +59,8 @@ class Finding:
     def bits(self, problem: Problem) -> float:
         """Bits for the residuals, down to what can be told, and for the formula."""
         floor = max(self.error, EXACT, problem.floor)
-        return len(problem.y) * math.log2(floor) + _BITS_PER_NODE * complexity(self.tree)
+        size = _BITS_PER_NODE * complexity(self.tree) + constants(self.tree) / 2 * math.log2(max(2, len(problem.y)))
+        return len(problem.y) * math.log2(floor) + size
 
 
 def solve(
@@ -103,7 +104,7 @@ def solve(
         fresh = sorted((each for each in fresh if each.error < 1), key=lambda each: each.bits(problem))
         if fresh and fresh[0].error > enough:
             promising = [each for each in fresh if each.error < _PROMISING][:_REFITTED]
-            fresh += [refitted(each, problem) for each in promising]
+            fresh += [better for each in promising for better in refitted(each, problem)]
         found = sorted([*found, *fresh], key=lambda each: each.bits(problem))[:_KEPT]
         if report is not None:
             report(found)
@@ -124,13 +125,15 @@ def front(found: Sequence[Finding]) -> list[Finding]:
     return kept[::-1]
 
 
-def refitted(finding: Finding, problem: Problem) -> Finding:
-    """The formula with all its constants fitted together."""
-    few = problem.thinned(_ROWS)
-    model = canonical(network_of(finding.tree, few.x))
-    fit(model, few.x, few.y.unsqueeze(1), weights=few.scale**-2, steps=_STEPS, solver="lm")
-    tree = tree_of(model)
-    return min((finding, Finding(tree, problem.error(tree), finding.stage)), key=lambda each: each.error)
+def refitted(finding: Finding, problem: Problem) -> list[Finding]:
+    """The formula with its numbers fitted together, and with a number for every constant that there might be."""
+    few = problem.thinned(_NOISY_ROWS if problem.noise > _NOISE else _ROWS)
+    found = []
+    for model in (network_of(finding.tree, few.x, hold=True), canonical(network_of(finding.tree, few.x))):
+        fit(model, few.x, few.y.unsqueeze(1), weights=few.scale**-2, steps=_STEPS, solver="lm")
+        tree = tree_of(model)
+        found.append(Finding(tree, problem.error(tree), finding.stage))
+    return found
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ _SIGMAS = 3.5
 
 
 def smooth_error(x: Tensor, y: Tensor, seed: int = 0) -> float:
-    """Held-out root mean square error of a fit by products of polynomials, relative to the spread there.
+    """Held-out error of a fit by products of polynomials, relative to the spread there.
 
     Args:
         x: inputs, shape (N, I).
@@ -28,13 +29,36 @@ def smooth_error(x: Tensor, y: Tensor, seed: int = 0) -> float:
     Returns:
         Near 0 where y is a smooth function of the inputs, near 1 or above where it is not a function of them.
     """
+    error, around = smooth_residual(x, y, torch.ones_like(y), seed)
+    return error / around if around else 0.0
+
+
+def smooth_residual(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> tuple[float, float]:
+    """Held-out error of a fit by products of polynomials, and what the mean would leave, in units of the errors.
+
+    Args:
+        x: inputs, shape (N, I).
+        y: target, shape (N,).
+        scale: error of each value up to a common factor, positive, shape (N,).
+        seed: fixes the hold-out.
+
+    Returns:
+        Two root mean squares.
+    """
     low, high = x.amin(dim=0), x.amax(dim=0)
     pad = _PAD * torch.maximum(high - low, high.abs().clamp_min(1e-300))
-    standard = (y - y.mean()) / y.std(correction=0)
-    rows = Rows.split(x, standard.unsqueeze(1), seed)
-    around = float((rows.y_held - rows.y.mean()).square().mean().sqrt())
-    error = quick_error(rows_on_unit_interval(rows, torch.stack([low - pad, high + pad], dim=1)))
-    return error / around if around else 0.0
+    center, spread = y.mean(), y.std(correction=0)
+    both = torch.stack([(y - center) / spread, scale], dim=1)
+    rows = Rows.split(x, both, seed)
+    unit = rows.y_held[:, 1:] / spread
+    judged = replace(
+        rows,
+        y=rows.y[:, :1],
+        y_held=rows.y_held[:, :1] / unit,
+        outward=lambda standard: standard / unit,
+    )
+    around = float(((rows.y_held[:, :1] - rows.y[:, 0].mean()) / unit).square().mean().sqrt())
+    return quick_error(rows_on_unit_interval(judged, torch.stack([low - pad, high + pad], dim=1))), around
 
 
 def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) -> bool:

@@ -147,11 +147,27 @@ def complexity(tree: Tree) -> int:
     match tree:
         case Input():
             return 1
-        case Curve(name, child, a, b, c, d):
-            free = (a not in {1.0, -1.0}) + (b != 0) + (c not in {1.0, -1.0}) + (d != 0)
-            return get_primitive(name).complexity + free + (complexity(child) if name != "0" else 0)
+        case Curve(name, child):
+            numbers = sum(not held for held in _held(tree))
+            return get_primitive(name).complexity + numbers + (complexity(child) if name != "0" else 0)
         case Sum(parts) | Product(parts):
             return sum(map(complexity, parts)) + len(parts) - 1
+
+
+def constants(tree: Tree) -> int:
+    """How many of its constants are not 0, 1 or −1."""
+    match tree:
+        case Input():
+            return 0
+        case Curve():
+            return sum(not held for held in _held(tree)) + (constants(tree.child) if tree.name != "0" else 0)
+        case Sum(parts) | Product(parts):
+            return sum(map(constants, parts))
+
+
+def _held(curve: Curve) -> tuple[bool, bool, bool, bool]:
+    """Which of a, b, c, d stand for no number."""
+    return abs(curve.a) == 1, curve.b == 0, abs(curve.c) == 1, curve.d == 0
 
 
 @dataclass(frozen=True)
@@ -176,13 +192,14 @@ def _height(node: _Node | Input) -> int:
     return node.height if isinstance(node, _Node) else 0
 
 
-def network_of(tree: Tree, sample: Tensor, options: Options | None = None) -> KAN:
+def network_of(tree: Tree, sample: Tensor, options: Options | None = None, *, hold: bool = False) -> KAN:
     """The network that computes a tree: its curves are symbolic edges, its products product nodes.
 
     Args:
         tree: a formula of columns of the sample.
         sample: inputs, shape (N, I).
         options: names of inputs and output.
+        hold: whether constants that are 0, 1 or −1 are frozen, as they stand for no number.
 
     Returns:
         The network, of one output; identity edges carry values past layers.
@@ -196,7 +213,7 @@ def network_of(tree: Tree, sample: Tensor, options: Options | None = None) -> KA
             edges = [edge for factor in _factors(node, level) for edge in factor]
             wanted[level - 1] += [edge.source for edge in edges if edge.source not in wanted[level - 1]]
     wanted[0] = [Input(index) for index in range(sample.shape[1])]
-    layers = [_layer(wanted[level - 1], wanted[level], level, sample) for level in range(1, root.height + 1)]
+    layers = [_layer(wanted[level - 1], wanted[level], level, sample, hold) for level in range(1, root.height + 1)]
     return KAN.assemble(layers, sample=sample, options=options or Options())
 
 
@@ -230,7 +247,7 @@ def _factors(node: _Node | Input, level: int) -> tuple[tuple[_Edge, ...], ...]:
     return ((_Edge(Curve("x", Input(0)), node),),)
 
 
-def _layer(below: list[_Node | Input], nodes: list[_Node | Input], level: int, sample: Tensor) -> KANLayer:
+def _layer(below: list[_Node | Input], nodes: list[_Node | Input], level: int, sample: Tensor, hold: bool) -> KANLayer:
     position = {node: index for index, node in enumerate(below)}
     arities, found, subnode = [], defaultdict(list), 0
     for node in nodes:
@@ -244,7 +261,8 @@ def _layer(below: list[_Node | Input], nodes: list[_Node | Input], level: int, s
     for name, edges in found.items():
         affine = torch.tensor([[c.a, c.b, c.c, c.d] for *_, c in edges], dtype=sample.dtype)
         source, target = (torch.tensor([edge[end] for edge in edges]) for end in (0, 1))
-        blocks.append(SymbolicBlock(name, source, target, affine, shape=(len(below), subnode)))
+        frozen = torch.tensor([_held(curve) for *_, curve in edges]) & hold
+        blocks.append(SymbolicBlock(name, source, target, affine, shape=(len(below), subnode), frozen=frozen))
     return KANLayer.from_blocks(blocks, tuple(arities), len(below))
 
 

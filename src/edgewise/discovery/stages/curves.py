@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgewise.discovery.library import Library, inputs_of
-from edgewise.discovery.problem import Problem, transforms_of
+from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scaled
 from edgewise.symbolic import Match, rank_matches
@@ -55,16 +55,12 @@ def _matched(problem: Problem, inner: Library, exponent: float) -> Iterator[Tree
     x = problem.x[:, 0]
     if exponent and bool((x == 0).any()):
         return
-    y, scale = problem.y * x**-exponent, problem.scale * (x**-exponent).abs()
-    for transform, sign in transforms_of(y):
+    for undo, target, weight in problem.divided(problem.x, x**exponent).transformed():
         if time.monotonic() > problem.deadline:
             return
-        target, weights = transform.forward(sign * y), transform.weight(sign * y, scale).square()
-        if not bool((target.isfinite() & weights.isfinite() & (weights > 0)).all()):
-            continue
-        matches = rank_matches(inner.values[:, 0], target, weights=weights)
+        matches = rank_matches(inner.values[:, 0], target, weights=weight.square())
         for match in sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]:
-            curve = transform.undone(_curve(match, inner.trees[0]), sign)
+            curve = undo(_curve(match, inner.trees[0]))
             yield product_of(power(Input(0), exponent), curve) if exponent else curve
 
 

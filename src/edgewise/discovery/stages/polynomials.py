@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edgewise.discovery.problem import Problem, transforms_of
+from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Curve, Tree, monomial, product_of, sum_of
 
@@ -21,7 +21,10 @@ _ROWS = 600
 _NEGLIGIBLE = 1e-8  # share of a term
 _EXACT = 1e-9
 _SIGMAS = 4.0
-_MOST_ROUNDS = 12
+_MOST_ROUNDS = 60
+_TINY = 1e-300
+_MULTIPLES = (1, 2, 3, 4, 6)
+_OFF = 0.05  # from a whole multiple
 
 
 class Polynomials:
@@ -36,17 +39,17 @@ class Polynomials:
         inputs = few.x.shape[1]
         if float(few.x.abs().amax()) > 1e6:
             return
-        for transform, sign in transforms_of(problem.y):
-            target, weight = transform.forward(sign * few.y), transform.weight(sign * few.y, few.scale)
-            if not bool((target.isfinite() & weight.isfinite()).all()):
-                continue
+        for undo, target, weight in few.transformed():
             for degree in range(1, _HIGHEST.get(inputs, _HIGHEST_OF_MANY) + 1):
                 powers = _powers(inputs, degree)
                 if len(powers) > min(_MOST_TERMS, len(target) / _ROWS_PER_TERM):
                     break
                 found, left = _sparse(_design(few.x, powers), target, weight)
                 if left < max(_EXACT, 2 * problem.noise):
-                    yield transform.undone(_polynomial(powers, found), sign)
+                    # Noise may leave a sum of squares negative somewhere; with whole ratios it is one again.
+                    if few.noise and (whole := _with_whole_ratios(found)) is not None:
+                        yield undo(_polynomial(powers, whole))
+                    yield undo(_polynomial(powers, found))
                     break
 
 
@@ -129,11 +132,26 @@ def _sparse(design: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, flo
         sigma = (variance * torch.linalg.pinv(part.T @ part, hermitian=True).diagonal()).clamp_min(0).sqrt()
         result = torch.zeros_like(size)
         result[keep] = found
-        weak = (found.abs() < _NEGLIGIBLE * found.abs().max()) | (found.abs() < _SIGMAS * sigma)
-        if not bool(weak.any()) or bool(weak.all()):
+        strength = found.abs() / torch.maximum(_NEGLIGIBLE / _SIGMAS * found.abs().max(), sigma).clamp_min(_TINY)
+        weak = int((strength < _SIGMAS).sum())
+        if weak == 0 or len(strength) == 1:
             break
-        keep[keep.nonzero().flatten()[weak]] = False
+        # Terms that resemble each other are all weak until some of them are gone.
+        least = strength.argsort()[: max(1, weak // 4)]
+        keep[keep.nonzero().flatten()[least]] = False
     return result / size, left
+
+
+def _with_whole_ratios(coefficients: Tensor) -> Tensor | None:
+    """Coefficients as small multiples of one number, or None where they are not close to it."""
+    present = coefficients != 0
+    for count in _MULTIPLES:
+        unit = float(coefficients.abs().max()) / count
+        whole = (coefficients / unit).round()
+        if float((coefficients / unit - whole).abs().max()) < _OFF and bool((whole[present] != 0).all()):
+            unit = float((coefficients * whole).sum() / whole.square().sum())
+            return unit * whole
+    return None
 
 
 def _polynomial(powers: Tensor, coefficients: Tensor) -> Tree:

@@ -9,7 +9,7 @@ import torch
 
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
-from edgewise.discovery.surrogate import smooth_error
+from edgewise.discovery.surrogate import smooth_residual
 from edgewise.discovery.tree import Input, Tree, power, product_of, substituted
 
 _EXPONENTS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
@@ -44,12 +44,13 @@ def _factors(problem: Problem) -> dict[int, float]:
     x, y = problem.x, problem.y
     rest = [i for i in range(x.shape[1]) if bool((x[:, i] > 0).all()) and float(x[:, i].log().std()) > 0]
     present = list(range(x.shape[1]))
-    error = smooth_error(x, y, problem.seed)
+    scale = problem.scale
+    error, around = smooth_residual(x, y, scale, problem.seed)
     chosen: dict[int, float] = {}
-    while len(present) > 1 and error < _HOPELESS and time.monotonic() < problem.deadline:
+    while len(present) > 1 and error < _HOPELESS * around and time.monotonic() < problem.deadline:
         slopes = _slopes(x[:, rest].log(), y) if rest else []
         tried = [
-            (smooth_error(x[:, [k for k in present if k != i]], y / x[:, i] ** p, problem.seed), i, p)
+            (_residual_without(x[:, [k for k in present if k != i]], y, scale, x[:, i] ** p, problem.seed), i, p)
             for i, slope in zip(rest, slopes, strict=True)
             for p in _EXPONENTS
             if abs(p - slope) < _REACH
@@ -58,12 +59,17 @@ def _factors(problem: Problem) -> dict[int, float]:
             break
         error, index, exponent = min(tried)
         chosen[index] = exponent
-        y = y / x[:, index] ** exponent
+        y, scale = y / x[:, index] ** exponent, scale / x[:, index] ** exponent
         present.remove(index)
         rest.remove(index)
         if float(y.std()) <= 1e-12 * float(y.abs().max()):
             break
     return chosen
+
+
+def _residual_without(x: torch.Tensor, y: torch.Tensor, scale: torch.Tensor, factor: torch.Tensor, seed: int) -> float:
+    """What a smooth fit leaves of y, in units of its errors, once a factor is divided out."""
+    return smooth_residual(x, y / factor, scale / factor, seed)[0]
 
 
 def _slopes(logs: torch.Tensor, y: torch.Tensor) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -19,15 +20,16 @@ from edgewise.discovery.library import (
     turns,
     unary,
 )
-from edgewise.discovery.problem import Problem, transforms_of
+from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.tree import Tree, constant, scaled, sum_of
 
 _ROWS, _NOISY_ROWS = 300, 1200
 _NOISY = 1e-4
-_MOST_VALUES = 8_000_000  # of the library
-_MOST_TERMS = 6
+_MOST_VALUES = 6_000_000  # of the library
+_MOST_TERMS, _MOST_NOISY_TERMS = 6, 3
+_MOST_TRANSFORMS = 4  # under noise
 _KEPT = 6
 _EXACT = 1e-11
 _SHARE_OF_NOISE = 0.02  # below it no more terms are tried
@@ -45,18 +47,15 @@ class Sums:
         del solve
         few = problem.thinned(_NOISY_ROWS if problem.noise > _NOISY else _ROWS)
         library = terms(few.x)
-        for transform, sign in transforms_of(problem.y):
+        noisy = problem.noise > _NOISY
+        for undo, target, weight in islice(few.transformed(), _MOST_TRANSFORMS if noisy else None):
             if time.monotonic() > problem.deadline:
                 return
-            target = transform.forward(sign * few.y)
-            weight = transform.weight(sign * few.y, few.scale)
-            if not bool(weight.isfinite().all() & target.isfinite().all()):
-                continue
             subsets = best_subsets(
                 target * weight,
                 weight.unsqueeze(1),
                 library.values * weight.unsqueeze(1),
-                most=_MOST_TERMS,
+                most=_MOST_NOISY_TERMS if noisy else _MOST_TERMS,
                 kept=_KEPT,
                 enough=max(_EXACT, _SHARE_OF_NOISE * problem.noise),
             )
@@ -69,7 +68,7 @@ class Sums:
                 parts = [scaled(library.trees[i], c) for i, c in zip(chosen, factors[1:], strict=True) if c]
                 if parts:
                     offset = [constant(factors[0])] if factors[0] else []
-                    yield transform.undone(sum_of(*parts, *offset), sign)
+                    yield undo(sum_of(*parts, *offset))
 
 
 def terms(x: Tensor) -> Library:
