@@ -9,7 +9,7 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sanitize lint format bench bench-kernels bench-paper clean
+.PHONY: help setup demo test sanitize lint format bench bench-kernels bench-paper bench-symbolic clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench: setup  ## The speed of small networks, with the bounds that are promised
 
 bench-kernels: setup  ## KAN layers against MLPs, products, pykan and jaxKAN: the table in benchmarks/results
 	$(BIN)/python benchmarks/kernels.py
+
+bench-symbolic: setup  ## How often formulas are found, for hours and resumable; then the table
+	$(BIN)/python benchmarks/symbolic/recover.py
+	$(BIN)/python benchmarks/symbolic/summary.py
 
 bench-paper: setup  ## The paper's tables, for hours and resumable: Edgewise, MLPs and pykan; then the report
 	$(BIN)/python benchmarks/paper/run.py

@@ -95,7 +95,19 @@ def test_rows_are_measured_and_summed_up(tmp_path, monkeypatch):
     assert {row["case"] for row in rows} == set(few)
     failed = rows[0] | {"case": "another", "exact": False, "strict": False, "found": "x"}
     Rows(tmp_path / "published.jsonl").append(failed)
-    text = summary.report(tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{summary.START}\nold\n{summary.END}\nafter\n")
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (tmp_path / "published.jsonl").rename(folder / "published.jsonl")
+    monkeypatch.setattr(sys, "argv", ["summary.py", "--results", str(folder), "--readme", str(readme)])
+    summary.main()
+    text = (tmp_path / "rows.md").read_text()
+    shown = readme.read_text()
+    assert shown.startswith("before\n")
+    assert shown.endswith("\nafter\n")
+    assert "old" not in shown
+    assert summary.rates(summary.read(folder)) in shown
     assert "| Nguyen, Keijzer, Livermore, Jin | 0 | 3 | 1 | 67% | 67% | 85% | NO |" in text
     assert "| another | 0 | 0 |" in text
 

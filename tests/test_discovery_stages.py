@@ -249,6 +249,7 @@ def test_a_smooth_fit_tells_noise_from_a_function(uniform, normal):
     assert smooth_error(x, normal(600)) > 0.97
     assert looks_like_noise(x, normal(600), smooth)
     assert not looks_like_noise(x, normal(600) + smooth, smooth)
+    assert not looks_like_noise(x, smooth + (x[:, 0] > 0.99) * 1e6, x[:, 1])  # a few large values hide nothing
     surrogate = Surrogate(x, smooth, math.inf, 0)
     inside = 0.8 * x
     torch.testing.assert_close(surrogate(inside), (2 * inside[:, 0] * inside[:, 1]).sin(), rtol=0, atol=1e-6)

@@ -37,7 +37,7 @@ def jobs(table: str, noises: list[float], options: argparse.Namespace) -> list[J
     """All problems of a table at all noise levels."""
     found = []
     for noise in noises:
-        for name in _problems(table, options.random_seed, options.count):
+        for name in list(_problems(table, options.random_seed, options.count))[:: options.every]:
             for seed in range(options.seeds):
                 arguments = {
                     "table": table,
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS, help="of training")
     parser.add_argument("--random-seed", type=int, default=RANDOM_SEED)
     parser.add_argument("--count", type=int, default=RANDOM_COUNT, help="of random expressions")
+    parser.add_argument("--every", type=int, default=1, help="only every so many problems of a table")
     add_options(parser, seeds=3, max_time=60)
     parser.set_defaults(results=RESULTS)
     options = parser.parse_args()

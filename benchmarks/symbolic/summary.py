@@ -1,4 +1,4 @@
-"""The table of recovery rates, from the rows of recover.py: benchmarks/results/symbolic.md.
+"""The table of recovery rates, from the rows of recover.py: benchmarks/results/symbolic.md, and the README's block.
 
 python benchmarks/symbolic/summary.py
 """
@@ -17,6 +17,8 @@ from recover import RESULTS
 from report_text import table
 from rows import Row, Rows
 
+README = Path(__file__).parents[2] / "README.md"
+START, END = "<!-- symbolic -->", "<!-- /symbolic -->"
 NAMES = {
     "feynman100": "100 Feynman equations",
     "published": "Nguyen, Keijzer, Livermore, Jin",
@@ -73,10 +75,14 @@ def _short(text: str | None, length: int = 110) -> str:
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
-def report(results: Path) -> str:
-    """The whole page."""
+def read(results: Path) -> dict[str, list[Row]]:
+    """The rows of each table that has any."""
     rows = {name: Rows(results / f"{name}.jsonl").all() for name in (*TABLES, RANDOM)}
-    rows = {name: mine for name, mine in rows.items() if mine}
+    return {name: mine for name, mine in rows.items() if mine}
+
+
+def report(rows: dict[str, list[Row]]) -> str:
+    """The whole page."""
     known = [row for mine in rows.values() for row in mine]
     machine = ", ".join(sorted({row["machine"] for row in known}))
     dates = sorted({row["date"] for row in known})
@@ -93,8 +99,12 @@ def report(results: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--readme", type=Path, default=README)
     options = parser.parse_args()
-    options.results.with_suffix(".md").write_text(report(options.results), encoding="utf-8")
+    rows = read(options.results)
+    options.results.with_suffix(".md").write_text(report(rows), encoding="utf-8")
+    before, _, rest = options.readme.read_text(encoding="utf-8").partition(START)
+    options.readme.write_text(f"{before}{START}\n{rates(rows)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

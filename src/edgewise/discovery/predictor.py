@@ -27,6 +27,7 @@ from edgewise.training.multilevel import (
     Climber,
     Contestant,
     Rows,
+    Stage,
     Starter,
     history_of,
     race,
@@ -150,11 +151,16 @@ def fit_table(
 def _simplest_of_the_best(field: Sequence[Contestant]) -> Contestant:
     """The network of fewest parameters among those that are excellent, else the one of the least error."""
     excellent = [each for each in field if each.error <= max(_EXCELLENT, field[0].error)]
-    return min(excellent, key=lambda each: each.stages[-1].parameters)
+    return min(excellent, key=lambda each: _last_accepted(each).parameters)
+
+
+def _last_accepted(contestant: Contestant) -> Stage:
+    """The level at which a network stands; the first is always accepted."""
+    return next(stage for stage in reversed(contestant.stages) if stage.accepted)
 
 
 def _notes(best: Contestant, view: View, names: tuple[str, ...]) -> tuple[str, ...]:
-    level = best.stages[-1].level
+    level = _last_accepted(best).level
     notes = [f"{best.label}, width {best.model.width}{'' if level is None else f', {level}'}, chosen by held-out rows"]
     transformed = [
         f"{name} by its {_WORDS[how]}"

@@ -73,13 +73,15 @@ def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) ->
     Returns:
         True where they might as well be independent of the inputs.
     """
-    standard = (values - values.mean()) / values.std(correction=0)
+    # Ranks: a few large values would hide what the others show.
+    ranks = values.argsort(stable=True).argsort().to(values.dtype)
+    standard = (ranks - ranks.mean()) / ranks.std(correction=0)
     bound = _SIGMAS / math.sqrt(len(values))
     for column in (*x.T, along):
         ordered = standard[column.argsort(stable=True)]
         if float((ordered[1:] * ordered[:-1]).mean()) > bound:
             return False
-    return smooth_error(x, values, seed) > _WHITE
+    return smooth_error(x, ranks, seed) > _WHITE
 
 
 class Surrogate:

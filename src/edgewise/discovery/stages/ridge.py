@@ -25,10 +25,14 @@ _STEPS = 60
 _STARTS = 4
 _TERMS = 12  # degree of the series that stands for the curve
 _GOOD = 1e-2  # error of the network, relative to the spread of its target, from which exponents can be told
+_TOLERATED = 3.0  # times the noise
 _EXCELLENT = 1e-6
 _SCALES = (1.0, 2.0, 3.0, 4.0)
 _SLACK, _SLACK_PER_ERROR, _MOST_SLACK = 1e-3, 10.0, 0.15  # distance from whole numbers
 _MOST_EXPONENT = 5.0
+_SIGMA = 0.02  # error that exponents of the factor are thought to have
+_LEFT_OVER = (0.0, 1.0, -1.0, 2.0, -2.0, 3.0)  # exponents that one input of the argument may keep in the factor
+_MOST_SHARES = 3
 
 
 class Ridge:
@@ -72,7 +76,7 @@ def _exponents(problem: Problem, logs: Tensor) -> Iterator[tuple[Tensor, Tensor]
         error = math.sqrt(history.rows[-1]["train_loss"] or 0.0)
         inner, outer = (_weights(model, node) / spread for node in (0, 1))
         inner = _simple(inner, error)
-        if inner is None or error > max(_GOOD, 3 * problem.noise) or tuple(inner.tolist()) in seen:
+        if inner is None or error > max(_GOOD, _TOLERATED * problem.noise) or tuple(inner.tolist()) in seen:
             continue
         seen.add(tuple(inner.tolist()))
         yield _factor(logs, inner, problem.y) if one_sign else outer, inner
@@ -106,13 +110,13 @@ def _shares(outer: Tensor, inner: Tensor) -> Iterator[Tensor]:
     """Simple exponents of the factor that differ by powers of the argument, those of fewest inputs first."""
     found = []
     for i in inner.nonzero().flatten().tolist():
-        for exponent in (0.0, 1.0, -1.0, 2.0, -2.0, 3.0):
+        for exponent in _LEFT_OVER:
             share = outer + (exponent - outer[i]) / inner[i] * inner
-            simple = [simple_exponent(p, 0.02) for p in share.tolist()]
+            simple = [simple_exponent(p, _SIGMA) for p in share.tolist()]
             if all(2 * p == round(2 * p) for p in simple) and max(map(abs, simple)) <= _MOST_EXPONENT:
                 found.append(tuple(simple))
     ordered = sorted(dict.fromkeys(found), key=lambda share: (sum(p != 0 for p in share), sum(map(abs, share))))
-    for share in itertools.islice(ordered, 3):
+    for share in itertools.islice(ordered, _MOST_SHARES):
         yield torch.tensor(share, dtype=outer.dtype)
 
 

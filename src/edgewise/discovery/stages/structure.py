@@ -17,12 +17,15 @@ from edgewise.discovery.tree import Curve, Input, Tree, product_of, scaled, subs
 _ROWS = 1000
 _MOST_INPUTS = 5
 _USABLE = 0.1  # error of the fit, relative to the spread of the target
+_TOLERATED = 1.5  # times the noise
 _PROBES = 300
 _CLEAR = 30.0  # times the error of the fit: an interaction that is there
 _LEAST_CLEAR = 1e-7
 _INSIDE = 0.9  # of the box: where the fit is trusted
 _MOST_JOINS = 3
-_DIRECTION = 20.0  # times the error of the fit: gradients that point another way
+_ASKEW = 0.02  # share of a gradient that points another way
+_MOST_SPLITS = 2
+_SEPARABLE = {None, "exp", "sqrt", "1/x", "log", "arcsin", "sin", "arccos"}  # what undoes the transforms that are tried
 _SAFETY = 10.0  # of the error of the fit, which is largest at the edge
 _TINY = 1e-300
 _PARTS = 4  # formulas of each part that are combined
@@ -79,7 +82,7 @@ class Structure:
             return
         few = problem.thinned(_ROWS)
         surrogate = Surrogate(few.x, few.y, problem.deadline, problem.seed)
-        if surrogate.error > max(_USABLE, 1.5 * problem.noise):
+        if surrogate.error > max(_USABLE, _TOLERATED * problem.noise):
             return
         yield from _separated(few, surrogate, solve)
         yield from _joined(problem, few, surrogate, solve)
@@ -89,21 +92,16 @@ def _separated(problem: Problem, surrogate: Surrogate, solve: Solve) -> Iterator
     """T(y) = F(all but x_i) + G(x_i and what it interacts with), for the T and i that leave the smallest G."""
     inputs = problem.x.shape[1]
     probes = _probes(problem)
-    values = surrogate(probes)
     choices = []
     for transform, sign in transforms_of(problem.y):
-        if transform.undo in {"1/sqrt(x)", "tanh", "arctan", "x^2"} or not bool(
-            ((sign * values) * (sign if transform is IDENTITY else 1.0)).isfinite().all()
-        ):
-            continue
         neighbours = _interactions(surrogate, probes, transform, sign)
-        if neighbours is None:
+        if transform.undo not in _SEPARABLE or neighbours is None:
             continue
         for index in range(inputs):
             near = [k for k in range(inputs) if bool(neighbours[index, k])]
             if len(near) < inputs - 1:
                 choices.append((len(near), transform is not IDENTITY, index, near, transform, sign))
-    for _, _, index, near, transform, sign in sorted(choices, key=lambda choice: choice[:3])[:2]:
+    for _, _, index, near, transform, sign in sorted(choices, key=lambda choice: choice[:3])[:_MOST_SPLITS]:
         yield from _by_parts(problem, surrogate, index, near, transform, sign, solve)
 
 
@@ -177,7 +175,7 @@ def _joined(problem: Problem, few: Problem, surrogate: Surrogate, solve: Solve) 
                 ranked.append((float(across.square().mean().sqrt() / size), i, j, pair))
     ranked.sort(key=lambda entry: entry[0])
     for off, i, j, pair in ranked[:_MOST_JOINS]:
-        if off > max(_DIRECTION * surrogate.error, 1e-5) and off > 0.02 + problem.noise:
+        if off > _ASKEW + problem.noise:
             return
         others = [k for k in range(problem.x.shape[1]) if k not in {i, j}]
         z = pair.value(problem.x[:, i], problem.x[:, j])
