@@ -142,3 +142,12 @@ def test_an_input_is_a_network(rows):
 
 def test_a_constant_is_a_network(rows):
     assert network_of(constant(2.5), rows)(rows).flatten().tolist() == [2.5] * len(rows)
+
+
+def test_numbers_and_straight_lines_are_no_nodes(rows):
+    assert product_of(constant(2.0), Input(0), constant(3.0)) == Curve("x", Input(0), c=6.0)
+    assert product_of(constant(2.0), constant(3.0)) == constant(6.0)
+    scaled_input = {0: Curve("x", Input(0), c=0.5, d=1.0)}
+    assert substituted(Curve("sin", Input(0), a=2.0, b=0.1), scaled_input) == Curve("sin", Input(0), a=1.0, b=2.1)
+    tree = product_of(constant(2.0), Curve("sin", Input(0)), Curve("x^2", Input(1)))
+    assert network_of(tree, rows).width == [3, [0, (2,)]]

@@ -101,9 +101,23 @@ def sum_of(*terms: Tree) -> Tree:
 
 
 def product_of(*factors: Tree) -> Tree:
-    """A product without products inside; a single factor stays as it is."""
+    """A product without products inside, its numbers within another factor; a single factor stays as it is."""
     flat = [inner for each in factors for inner in (each.factors if isinstance(each, Product) else (each,))]
-    return flat[0] if len(flat) == 1 else Product(tuple(flat))
+    number = math.prod(factor.d for factor in flat if _is_constant(factor))
+    rest = [factor for factor in flat if not _is_constant(factor)]
+    if not rest:
+        return constant(number)
+    rest[0] = scaled(rest[0], number)
+    return rest[0] if len(rest) == 1 else Product(tuple(rest))
+
+
+def on_line(curve: Curve) -> Curve:
+    """The same curve of what its argument is a straight line of."""
+    inner = curve.child
+    if not (isinstance(inner, Curve) and inner.name == "x"):
+        return curve
+    slope, offset = inner.c * inner.a, inner.c * inner.b + inner.d
+    return replace(curve, child=inner.child, a=curve.a * slope, b=curve.a * offset + curve.b)
 
 
 def monomial(exponents: Mapping[int, float], factor: float = 1.0) -> Tree:
@@ -122,7 +136,7 @@ def substituted(tree: Tree, inputs: Mapping[int, Tree]) -> Tree:
         case Input(index):
             return inputs[index]
         case Curve():
-            return replace(tree, child=substituted(tree.child, inputs))
+            return on_line(replace(tree, child=substituted(tree.child, inputs)))
         case Sum(terms):
             return sum_of(*(substituted(term, inputs) for term in terms))
         case Product(factors):
@@ -275,7 +289,7 @@ def tree_of(model: KAN) -> Tree:
             assert isinstance(block, SymbolicBlock)
             rows = zip(block.source.tolist(), block.target.tolist(), block.affine.tolist(), strict=True)
             for source, target, (a, b, c, d) in rows:
-                sums[target].append(_simple(Curve(block.primitive.name, values[source], a, b, c, d)))
+                sums[target].append(_simple(on_line(Curve(block.primitive.name, values[source], a, b, c, d))))
         values = [product_of(*(sum_of(*sums[subnode]) for subnode in group)) for group in subnodes(layer.nodes)]
     return values[0]
 
