@@ -15,7 +15,9 @@ from edgewise import KAN, BSpline, Chebyshev, discover, read_table
 from edgewise.datasets import path
 from edgewise.discovery import Discovery, Formula, Front, fit_table
 from edgewise.discovery.formulas import rated
+from edgewise.discovery.solver import Finding
 from edgewise.discovery.topology import Rows, climb
+from edgewise.discovery.tree import Input, product_of
 from edgewise.discovery.view import View, natural_views
 from edgewise.errors import DataError, OptionError, ShapeError
 
@@ -195,14 +197,52 @@ def test_the_search_ends_when_the_time_is_over():
         ({"names": ["a", "a"]}, OptionError, "different names"),
         ({"max_time": 0}, OptionError, "max_time"),
         ({"max_time": math.nan}, OptionError, "max_time"),
+        ({"noise": -1.0}, OptionError, "noise"),
+        ({"noise": "little"}, OptionError, "noise"),
         ({"x": torch.zeros(0, 2), "y": torch.zeros(0)}, DataError, "no rows"),
         ({"x": "table.csv"}, DataError, "str"),
     ],
 )
 def test_what_cannot_be_used_is_refused(change, error, message):
-    given = {"x": torch.zeros(20, 2), "y": torch.arange(20.0), "names": None, "max_time": 5} | change
+    given = {"x": torch.zeros(20, 2), "y": torch.arange(20.0), "names": None, "max_time": 5, "noise": "auto"} | change
     with pytest.raises(error, match=message):
-        discover(given["x"], given["y"], names=given["names"], max_time=given["max_time"])
+        discover(given["x"], given["y"], names=given["names"], max_time=given["max_time"], noise=given["noise"])
+
+
+def test_an_interruption_keeps_what_was_found(monkeypatch):
+    x = table(9, 60, 2, low=0.5, high=1.5)
+    y = x[:, 0] * x[:, 1]
+
+    def interrupted(problem, *, report):
+        report([Finding(product_of(Input(0), Input(1)), 1e-16, "products of powers")])
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(discover.__globals__, "solve", interrupted)
+    found = discover(x, y, names=["a", "b"])
+    assert found.formula == sympy.Symbol("a") * sympy.Symbol("b")
+    assert any(stage.startswith("interrupted") for stage in found.stages)
+    assert_sound(found, x, y)
+
+
+@pytest.mark.parametrize("noise_level", ["auto", 0.05])
+def test_noise_does_not_hide_a_law(noise_level):
+    x = table(10, 300, 2, low=1, high=3)
+    y = 2 * x[:, 0] / x[:, 1] ** 2
+    found = discover(x, y + 0.05 * noise(11, 300), names=["a", "b"], noise=noise_level)
+    a, b = sympy.symbols("a b")
+    factor = sympy.simplify(found.formula * b**2 / a)
+    assert factor.is_number
+    assert float(factor) == pytest.approx(2, rel=0.02)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_units_of_any_size_are_met(size):
+    x = table(12, 100, 2, low=1, high=3)
+    found = discover(x * torch.tensor([size, 1.0], dtype=F64), x[:, 0] / x[:, 1] / size, names=["a", "b"])
+    a, b = sympy.symbols("a b")
+    factor = float(found.formula.subs({a: size, b: 1}) * size)
+    assert factor == pytest.approx(1, rel=1e-9)
+    assert found.formulas.picked.r2 == pytest.approx(1, abs=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------ formulas, front
