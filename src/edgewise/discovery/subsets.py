@@ -53,10 +53,11 @@ def best_subsets(target: Tensor, base: Tensor, columns: Tensor, *, most: int, ke
     reach = inner.T @ unit
     share = found[0].left
     if most and columns.shape[1]:
-        found += _of((1 - reach.square()).clamp_min(0).sqrt(), share, lambda row: (row,), kept)
-    if most > 1 and columns.shape[1] > 1 and found[-1 if len(found) == 1 else 1].left > enough:
+        left = (1 - reach.square()).clamp_min(0).sqrt()
+        found += [Subset((row,), share * float(left[row])) for row in left.argsort(stable=True)[:kept].tolist()]
+    if most > 1 and columns.shape[1] > 1 and found[1].left > enough:
         pairs = _pairs(inner[:, :_MOST_IN_PAIRS], reach[:_MOST_IN_PAIRS], kept)
-        found += [Subset(pair, share * left) for pair, left in pairs]
+        found += [Subset(pair, share * remains) for pair, remains in pairs]
         level = found[-len(pairs) :]
         for _ in range(most - 2):
             if not level or level[0].left <= enough:
@@ -64,11 +65,6 @@ def best_subsets(target: Tensor, base: Tensor, columns: Tensor, *, most: int, ke
             level = _grown(level, unit, inner, share, kept)
             found += level
     return found
-
-
-def _of(left: Tensor, share: float, columns, kept: int) -> list[Subset]:  # noqa: ANN001
-    order = left.argsort(stable=True)[:kept].tolist()
-    return [Subset(columns(row), share * float(left[row])) for row in order]
 
 
 def _pairs(inner: Tensor, reach: Tensor, kept: int) -> list[tuple[tuple[int, int], float]]:
