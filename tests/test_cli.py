@@ -602,13 +602,45 @@ def test_discover_finds_a_formula(tmp_path):
     result = run("discover", path, "--target", "area", "--max-time", "10", "--out", out)
     assert "area = side**2\n" in result.stdout
     assert "→" in result.stdout
-    assert listed(out) == ["formula.txt", "formulas.csv", "model.kan", "network.png"]
+    assert listed(out) == ["formula.txt", "formulas.csv", "formulas.tex", "model.kan", "network.png"]
     assert (out / "formula.txt").read_text() == "area = side**2\n"
     rows = list(csv.DictReader((out / "formulas.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["formula"] for row in rows if row["pick"] == "yes"] == ["side**2"]
     assert float(rows[-1]["r2"]) > 0.999999
     assert run("formula", out).stdout == "area = side**2\n"
     run("plot", out, "-o", "net.svg")
+
+
+@pytest.mark.slow
+def test_discover_takes_units_weights_and_a_start(tmp_path):
+    path, out = tmp_path / "energy.csv", tmp_path / "run"
+    rows = [(1 + i % 7, 0.5 + i % 5, 1.0 if i % 3 else 0.0) for i in range(60)]
+    lines = [f"{m},{v},{0.5 * m * v * v if w else 1e9},{w}" for m, v, w in rows]
+    path.write_text("\n".join(["m,v,E,w", *lines]) + "\n")
+    options = ("--target", "E", "--weights", "w", "--max-time", "20")
+    result = run("discover", path, *options, "--units", "kg,m/s,J", "--out", out)
+    assert "dimensional analysis: error" in result.stdout
+    assert "E = m*v**2/2\n" in result.stdout
+    again = run("discover", path, *options, "--start", out, "--inputs", "v,m", "--max-complexity", "20", "--robust")
+    assert "E = " in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--weights", "q"), "'q'"),
+        (("--weights", "a", "--inputs", "a"), "no inputs are left"),
+        (("--units", "m"), "units are needed"),
+        (("--units", "m,parsnip,s"), "'parsnip' is not known"),
+        (("--forbid", "sinn"), "closest are 'sin'"),
+        (("--start", "nowhere"), "nowhere"),
+    ],
+)
+def test_discover_refuses_what_does_not_fit_the_table(table, options, message):
+    result = CliRunner().invoke(main, ["discover", str(table), "--target", "y", *options])
+    assert result.exit_code != 0
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert message in line
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from numpy.polynomial import chebyshev
 
 from edgewise import KAN, BSpline, Chebyshev
 from edgewise.discovery import analytic, fit_table
-from edgewise.discovery.analytic import AnalyticContestant, AnalyticFit, quick_error, rows_on_unit_interval
+from edgewise.discovery.analytic import AnalyticContestant, AnalyticFit, quick_fit, rows_on_unit_interval
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import ladder, parameters_of
 from edgewise.discovery.view import View, possible_views
@@ -153,9 +153,9 @@ def test_constant_targets_and_few_rows_are_no_obstacle(uniform):
 
 def test_a_rough_fit_tells_smooth_tables_from_others(uniform, normal):
     x = uniform(-1, 1, 400, 3)
-    assert quick_error(Rows.split(x, smooth(x), 0)) < 1e-6
-    assert quick_error(Rows.split(x, normal(400, 1), 0)) > 0.5
-    assert quick_error(Rows.split(x, x.abs().sum(dim=1, keepdim=True), 0)) > 1e-3
+    assert quick_fit(Rows.split(x, smooth(x), 0)).error < 1e-6
+    assert quick_fit(Rows.split(x, normal(400, 1), 0)).error > 0.5
+    assert quick_fit(Rows.split(x, x.abs().sum(dim=1, keepdim=True), 0)).error > 1e-3
 
 
 # ------------------------------------------------------------------------------------------------ the ladder

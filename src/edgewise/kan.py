@@ -124,6 +124,11 @@ class KAN(Network):
         return self.options.moved
 
     @property
+    def is_symbolic(self) -> bool:
+        """Whether every edge has a name, so that there is a formula."""
+        return not symbolic.numeric_edges(self)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the last `auto_symbolic` named and refused, a line each."""
         return self.options.notes

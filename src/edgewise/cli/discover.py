@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 import edgewise
 from edgewise.cli import parameters
 from edgewise.cli.expressions import as_text, expression_text
-from edgewise.cli.models import MODEL_FILE
+from edgewise.cli.models import MODEL_FILE, load_model
 from edgewise.cli.outputs import check_folder, staged
 from edgewise.cli.report import Score, new_table, score_table, scores, show
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from torch import Tensor
 
     from edgewise.data import Dataset
     from edgewise.discovery import Discovery
     from edgewise.kan import KAN
 
-_FILES = (MODEL_FILE, "formula.txt", "formulas.csv", "network.png")
+_FILES = (MODEL_FILE, "formula.txt", "formulas.csv", "formulas.tex", "network.png")
 _DENSITY = 200  # dots per inch of pictures
 SHOWN_DIGITS = 6
 _FIGURES = ("complexity", "loss", "r2", "description_length")
@@ -31,11 +33,31 @@ _FIGURES = ("complexity", "loss", "r2", "description_length")
 
 @click.command(
     short_help="From a table to a formula.",
-    epilog=parameters.example("edgewise discover orbits.csv --target period_days --out run/"),
+    epilog=parameters.example(
+        "edgewise discover orbits.csv --target period_days --out run/",
+        "edgewise discover drag.csv --target F --inputs rho,v,d --units kg/m^3,m/s,m,N --weights w",
+        "edgewise discover data.csv --target y --forbid tan,abs --max-complexity 20 --start run/",
+    ),
 )
 @parameters.table
 @click.option("--target", required=True, help="Column to predict.")
 @parameters.inputs
+@click.option("--units", type=parameters.NamesType(), help="Of each input and, last, the target, such as kg,m/s,J.")
+@click.option("--weights", metavar="COLUMN", help="Column that says how much each row counts, such as 1/error².")
+@click.option("--noise", type=click.FloatRange(0), help="Standard deviation of the target's errors.  [default: judged]")
+@click.option("--robust", is_flag=True, help="Leave out rows that are far from what the others say.")
+@click.option("--functions", type=parameters.NamesType(), help="Functions that may occur, such as sin,exp.")
+@click.option("--forbid", type=parameters.NamesType(), help="Functions that may not occur.")
+@click.option("--max-complexity", type=click.IntRange(1), help="The most nodes of a formula.")
+@click.option(
+    "--pick",
+    type=click.Choice(["best", "accuracy", "simplest"]),
+    default="best",
+    show_default=True,
+    help="Which formula to take.",
+)
+@click.option("--start", metavar="RUN", help="A run or model file whose formula to begin with.")
+@click.option("--jobs", type=click.IntRange(-1), default=1, show_default=True, help="Processes; -1 for all cores.")
 @parameters.test_fraction(0.0)
 @parameters.max_time
 @parameters.seed
@@ -47,13 +69,26 @@ def discover(table: str, target: str, out: str | None, **options: Any) -> None:
     """
     if out is not None:
         check_folder(out, _FILES)
-    data = edgewise.read_table(
-        table, target=target, inputs=options["inputs"], test_fraction=options["test_fraction"], seed=options["seed"]
-    )
+    start = () if options["start"] is None else (load_model(options["start"]),)
+    data, weights = _read(table, target, options)
     click.echo(repr(data))
     for note in data.notes:
         click.echo(f"note: {note}")
-    found = search(data, max_time=options["max_time"], seed=options["seed"])
+    found = search(
+        data,
+        weights=weights,
+        units=options["units"],
+        noise="auto" if options["noise"] is None else options["noise"],
+        robust=options["robust"],
+        primitives=options["functions"],
+        forbidden=options["forbid"] or (),
+        max_complexity=options["max_complexity"],
+        model_selection=options["pick"],
+        start=start,
+        jobs=options["jobs"],
+        max_time=options["max_time"],
+        seed=options["seed"],
+    )
     for stage in found.stages:
         click.echo(stage)
     show(formula_table(found))
@@ -65,26 +100,50 @@ def discover(table: str, target: str, out: str | None, **options: Any) -> None:
     with staged(out) as folder:
         model.save(folder / MODEL_FILE)
         (folder / "formula.txt").write_text(as_text(target, found.formula) + "\n", encoding="utf-8")
+        (folder / "formulas.tex").write_text(found.latex() + "\n", encoding="utf-8")
         _write_formulas(folder / "formulas.csv", found)
         model.plot().savefig(folder / "network.png", dpi=_DENSITY)
     click.echo("written: " + ", ".join(str(Path(out) / name) for name in _FILES))
 
 
-def search(data: Dataset, *, max_time: float, seed: int) -> Discovery:
-    """Look for formulas in the training rows.
+def _read(table: str, target: str, options: dict[str, Any]) -> tuple[Dataset, Tensor | None]:
+    """The table, and the column of weights, which is no input."""
+    column, inputs = options["weights"], options["inputs"]
+    read = partial(
+        edgewise.read_table, table, target=target, test_fraction=options["test_fraction"], seed=options["seed"]
+    )
+    if column is None:
+        return read(inputs=inputs), None
+    data = read(inputs=None if inputs is None else (*(name for name in inputs if name != column), column))
+    if column not in data.input_names:
+        raise click.UsageError(
+            f"--weights: there is no column {column!r} of numbers; there are {', '.join(data.input_names)}"
+        )
+    place = data.input_names.index(column)
+    kept = [index for index in range(len(data.input_names)) if index != place]
+    if not kept:
+        raise click.UsageError(f"no inputs are left beside the weights {column} and the target {target}")
+    rest = replace(
+        data,
+        train_input=data.train_input[:, kept],
+        test_input=data.test_input[:, kept],
+        input_names=tuple(data.input_names[index] for index in kept),
+    )
+    return rest, data.train_input[:, place]
+
+
+def search(data: Dataset, **options: Any) -> Discovery:
+    """Look for formulas in the training rows, and show the progress.
 
     Args:
         data: one target.
-        max_time: seconds.
-        seed: of all chance.
+        **options: of `edgewise.discover`.
 
     Returns:
         The `Discovery`.
     """
-    with Console(stderr=True).status(f"looking for formulas, at most {max_time:g} s"):
-        return edgewise.discover(
-            data.train_input, data.train_target[:, 0], names=data.input_names, max_time=max_time, seed=seed
-        )
+    y = data.train_target[:, 0]
+    return edgewise.discover(data.train_input, y, names=data.input_names, progress=True, **options)
 
 
 def named_model(found: Discovery, data: Dataset) -> KAN:

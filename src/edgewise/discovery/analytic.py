@@ -85,19 +85,37 @@ class AnalyticFit:
         return replace(self, error=error if math.isfinite(error) else math.inf)
 
 
-def quick_error(rows: Rows) -> float:
-    """Held-out error of a rough fit: how analytic a table looks; the rows' inputs are on [−1, 1]."""
+def quick_fit(rows: Rows) -> AnalyticFit:
+    """A rough fit, whose error says how analytic a table looks; the rows' inputs are on [−1, 1]."""
     few = replace(rows, x=rows.x[:_QUICK_ROWS], y=rows.y[:_QUICK_ROWS])
     fits = [AnalyticFit((_FIRST_DECAY,) * rows.x.shape[1], ridge, _QUICK_TERMS) for ridge in (1e-10, 1e-4, 1e-1)]
-    return min(fit.judged(few).error for fit in fits)
+    return min((fit.judged(few) for fit in fits), key=lambda fit: fit.error)
 
 
-def best_fit(rows: Rows, deadline: float) -> AnalyticFit:
+@dataclass
+class Budget:
+    """What a search may take.
+
+    Args:
+        deadline: monotonic time after which nothing is tried.
+        tries: how many fits may be tried.
+    """
+
+    deadline: float
+    tries: float = math.inf
+
+    def allows_another(self) -> bool:
+        """Whether another fit may be tried, which then counts."""
+        self.tries -= 1
+        return self.tries >= 0 and time.monotonic() < self.deadline
+
+
+def best_fit(rows: Rows, budget: Budget) -> AnalyticFit:
     """Decays and ridge by held-out rows, one after the other.
 
     Args:
         rows: inputs on [−1, 1].
-        deadline: monotonic time after which the search ends.
+        budget: of the search.
 
     Returns:
         The best fit found.
@@ -107,16 +125,16 @@ def best_fit(rows: Rows, deadline: float) -> AnalyticFit:
     best = min((replace(start, ridge=ridge).judged(few) for ridge in _RIDGES[1::3]), key=lambda fit: fit.error)
     for stride in _STRIDES:
         before = math.inf
-        while best.error < _WORTH * before and time.monotonic() < deadline:
+        while best.error < _WORTH * before and budget.allows_another():
             before = best.error
-            best = _with_better_decays(best, few, stride, deadline)
+            best = _with_better_decays(best, few, stride, budget)
             best = _with_better_ridge(best, few)
     return _with_better_ridge(replace(best, most=_MOST_TERMS).judged(rows), rows)
 
 
-def _with_better_decays(best: AnalyticFit, rows: Rows, stride: float, deadline: float) -> AnalyticFit:
+def _with_better_decays(best: AnalyticFit, rows: Rows, stride: float, budget: Budget) -> AnalyticFit:
     for index, sign in product(range(len(best.decays)), (1, -1)):
-        while time.monotonic() < deadline:
+        while budget.allows_another():
             decay = best.decays[index] ** math.exp(sign * stride)
             if not _SLOWEST_DECAY <= decay <= _FASTEST_DECAY:
                 break
@@ -168,7 +186,7 @@ class AnalyticContestant:
             The contestant.
         """
         scaled = rows_on_unit_interval(rows, domain)
-        fit = best_fit(scaled, deadline)
+        fit = best_fit(scaled, Budget(deadline))
         model = _network(fit, scaled.x, rows.y, domain)
         if model is None:
             return None

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from edgewise.data import as_dataset, column_transforms
-from edgewise.discovery.formulas import Formula, Front, rated
-from edgewise.discovery.problem import Problem
-from edgewise.discovery.solver import EXACT, Finding, front, solve
-from edgewise.discovery.surrogate import smooth_error
-from edgewise.discovery.tree import Input, Tree, complexity, constant, network_of, scaled, substituted, tree_of
+from edgewise.data import as_dataset
+from edgewise.discovery.dimensions import Dimensions
+from edgewise.discovery.formulas import SELECTIONS, Front
+from edgewise.discovery.rules import Rules
+from edgewise.discovery.search import Search, Settings
+from edgewise.discovery.units import dimension
 from edgewise.errors import OptionError, ShapeError
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
 from edgewise.network import Options, check_names
-from edgewise.symbolic import canonical, snapped
-from edgewise.threads import threads_for
-from edgewise.training import MeanSquaredError, fit
+from edgewise.primitives import get_primitive, primitives
+from edgewise.training import LiveLine, sample_weights
 
 if TYPE_CHECKING:
     import sympy
@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 else:
     sympy = LazyModule("sympy")
 
-_MOST_COMPLEX = 100  # of a tree that a reader can make use of
-_SNAPPED = 3  # formulas whose constants are made exact where the data allow
-_STEPS = 60
-_SHARE_OF_SEARCH = 0.85  # of the time; the rest is for constants
-_ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
-_ROWS = 4000  # for constants
-_LEAST_RELATIVE = 1e-3  # of the median of y: errors of smaller values are no smaller
+_ALWAYS = {"0", "x"}  # numbers and straight lines are no functions that one could do without
 
 
 @dataclass(frozen=True)
@@ -48,11 +42,15 @@ class Discovery:
         formulas: the front, the simplest formula first; one is the pick.
         network: the network of the pick before its constants were made exact, in the user's units.
         stages: what was done, a line each.
+        finished: names of the stages of the search that were done.
+        outliers: rows that were left out, counted from 0, shape (K,).
     """
 
     formulas: Front
     network: KAN
     stages: tuple[str, ...]
+    finished: tuple[str, ...]
+    outliers: Tensor
 
     @property
     def formula(self) -> sympy.Expr:
@@ -64,35 +62,56 @@ class Discovery:
         """The symbolic network of the pick."""
         return self.formulas.picked.model
 
-    def predict(self, x: Any) -> Tensor:
-        """Values of the pick.
+    def predict(self, x: Any, index: int | None = None) -> Tensor:
+        """Values of a formula.
 
         Args:
             x: inputs, shape (N, I): a tensor, an array or a frame.
+            index: of the formula within `formulas`; the pick if not given.
 
         Returns:
             Predictions of shape (N,).
+
+        Raises:
+            OptionError: there is no formula of this index.
         """
         inputs = as_dataset(x).train_input
+        if index is not None and not -len(self.formulas) <= index < len(self.formulas):
+            raise OptionError(f"there are {len(self.formulas)} formulas, counted from 0; got the index {index}")
+        model = self.model if index is None else self.formulas[index].model
         with torch.no_grad():
-            return self.model(inputs).squeeze(-1)
+            return model(inputs).squeeze(-1)
 
     def plot(self) -> Figure:
         """Loss against complexity of the formulas."""
         return self.formulas.plot()
+
+    def latex(self) -> str:
+        """The table of formulas in LaTeX."""
+        return self.formulas.latex()
 
     def __str__(self) -> str:
         """The table of formulas."""
         return str(self.formulas)
 
 
-def discover(
+def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     X: Any,
     y: Any,
     *,
     names: Sequence[str] | None = None,
-    max_time: float = 60.0,
+    units: Sequence[str] | Mapping[str, str] | None = None,
+    weights: Any = None,
     noise: float | str = "auto",
+    robust: bool = False,
+    primitives: Sequence[str] | None = None,
+    forbidden: Sequence[str] = (),
+    max_complexity: int | None = None,
+    model_selection: str = "best",
+    start: Discovery | Sequence[KAN] = (),
+    max_time: float = 60.0,
+    jobs: int = 1,
+    progress: bool = False,
     seed: int = 0,
 ) -> Discovery:
     """Find formulas for y in X.
@@ -100,23 +119,37 @@ def discover(
     Stages look for products of powers, polynomials, curves of monomials, sums of few terms, separable parts and inputs
     that matter only together, and solve what is left in the same way; sparse networks come last. The search ends when
     a formula explains all but noise. Constants are fitted together, and exact where the data cannot tell the
-    difference; the formula of least description length is the pick.
+    difference; the formula of least description length is the pick. Ctrl-C ends the search and keeps what was found.
 
     Args:
         X: inputs, shape (N, I): a tensor, an array or a frame.
         y: target, shape (N,) or (N, 1).
         names: of the inputs; a frame's own, or x0, x1, …, if not given.
-        max_time: seconds after which nothing new is tried, positive.
+        units: such as "m/s^2", or "1" for a pure number: one for each input and the last one for y, or by the names of
+            the inputs and of y. Then dimensionless groups are tried first, and sums of different units are ruled out;
+            numbers in a formula may have units.
+        weights: how much each row counts, shape (N,), 0 or more: 1/σ² for values with errors σ.
         noise: standard deviation of the errors of y, 0 or more, or "auto" to have it judged by the data.
-        seed: fixes what is random.
+        robust: leave out rows that are far from what the others say.
+        primitives: names of the functions that a formula may have, beside numbers, sums and products; all registered
+            ones, those of your own too, if not given.
+        forbidden: names of functions that it may not have.
+        max_complexity: the most nodes that a formula may have.
+        model_selection: "best" picks the least description length, "accuracy" the least loss, "simplest" the simplest
+            formula whose loss is at most 1.5 times the least.
+        start: formulas to begin with: symbolic networks, or a former discovery in the same table, which is resumed.
+        max_time: seconds after which nothing new is tried, positive.
+        jobs: processes that search at the same time, −1 for as many as there are cores.
+        progress: show what is done, and the best formula so far, on standard error.
+        seed: fixes what is random: a search that ends before max_time gives the same formulas again.
 
     Returns:
         The formulas.
 
     Raises:
-        DataError: the data hold NaN or infinite values.
-        ShapeError: there are several targets, or X and y differ in length.
-        OptionError: the names or the time are out of range.
+        DataError: the data hold NaN or infinite values, or weights are negative or all zero.
+        ShapeError: there are several targets, or X, y and weights differ in length.
+        OptionError: an option is out of range, or a name or a unit is not known.
 
     Example:
         >>> import torch, edgewise as ew
@@ -130,115 +163,93 @@ def discover(
         raise OptionError(f"max_time must be a positive number of seconds, got {max_time!r}")
     if noise != "auto" and not (isinstance(noise, int | float) and noise >= 0):
         raise OptionError(f"noise is a standard deviation of 0 or more, or 'auto', got {noise!r}")
+    if max_complexity is not None and max_complexity < 1:
+        raise OptionError(f"max_complexity is a number of nodes of 1 or more, got {max_complexity!r}")
+    if model_selection not in SELECTIONS:
+        raise OptionError(f"model_selection is one of {', '.join(SELECTIONS)}; got {model_selection!r}")
+    if not isinstance(jobs, int) or (jobs < 1 and jobs != -1):
+        raise OptionError(f"jobs is a number of processes of 1 or more, or -1 for one per core, got {jobs!r}")
     data = as_dataset((X, y), labels=False)
     x, target = data.train_input, data.train_target
     if target.shape[1] != 1:
         raise ShapeError(f"discover finds one formula for one target, got {target.shape[1]}; call it for each column")
-    input_names = check_names(names, x.shape[1], "inputs") or data.input_names
-    search = _Search(
-        x,
-        target,
-        Options(input_names=input_names, output_names=data.target_names),
-        noise=None if noise == "auto" else float(noise),
-        seed=seed,
-        deadline=started + max_time,
-        until=started + _SHARE_OF_SEARCH * max_time,
+    options = Options(
+        input_names=check_names(names, x.shape[1], "inputs") or data.input_names, output_names=data.target_names
     )
-    return search.run()
-
-
-class _Search:
-    """One discovery under way."""
-
-    def __init__(
-        self,
-        x: Tensor,
-        y: Tensor,
-        options: Options,
-        *,
-        noise: float | None,
-        seed: int,
-        deadline: float,
-        until: float,
-    ) -> None:
-        self.x, self.y, self.options, self.deadline = x, y, options, deadline
-        relative = column_transforms(y) == ("log",)
-        self.units = torch.tensor([_unit(column) for column in x.T], dtype=x.dtype)
-        self.unit = _unit(y[:, 0])
-        inner = y[:, 0] / self.unit
-        self.problem = Problem(
-            x=x / self.units,
-            y=inner,
-            scale=inner.abs().clamp_min(_LEAST_RELATIVE * float(inner.abs().median()))
-            if relative
-            else torch.ones_like(inner),
-            noise=0.0,
-            floor=0.0,
-            deadline=until,
-            seed=seed,
+    settings = Settings(
+        rules=Rules(_forbidden(primitives, forbidden), max_complexity, _dimensions(units, options)),
+        most_complex=math.inf if max_complexity is None else max_complexity,
+        noise=None if isinstance(noise, str) else float(noise),
+        robust=robust,
+        jobs=jobs,
+        seed=seed,
+        started=started,
+        max_time=max_time,
+    )
+    counted = None if weights is None else sample_weights(weights, x)
+    rows = torch.arange(len(x)) if counted is None else counted.nonzero().flatten()
+    known, finished = (start.formulas, start.finished) if isinstance(start, Discovery) else (start, ())
+    models = [each if isinstance(each, KAN) else each.model for each in known]
+    with LiveLine() if progress else nullcontext() as shown:
+        search = Search(
+            x[rows],
+            target[rows],
+            None if counted is None else counted[rows],
+            options,
+            settings,
+            _ignore if shown is None else shown.write,
         )
-        spread = self.problem.spread
-        guess = smooth_error(self.problem.x, inner, seed) if noise is None else noise / self.unit / spread
-        self.problem = replace(self.problem, noise=guess)
-        self.found: list[Finding] = []
-        self.stages: list[str] = []
+        formulas = search.run(_checked(models, x.shape[1]), finished)
+    front = Front.of([formula for formula, _ in formulas], model_selection)
+    return Discovery(
+        formulas=front,
+        network=next(network for formula, network in formulas if formula.model is front.picked.model),
+        stages=(*search.stages, f"picked {SELECTIONS[model_selection].meaning} of {len(formulas)}"),
+        finished=tuple(search.finished),
+        outliers=rows[~search.kept],
+    )
 
-    def run(self) -> Discovery:
-        """Formulas, then their constants."""
-        with threads_for(self.x.numel() * _SNAPPED):
-            try:
-                self._report(solve(self.problem, report=self._report))
-            except KeyboardInterrupt:
-                self.stages.append("interrupted: the formulas found so far are returned")
-            formulas = self._formulas()
-        front = Front.of([formula for formula, _ in formulas])
-        self.stages.append(f"picked the formula of least description length of {len(formulas)}")
-        picked = front.picked
-        network = next(network for formula, network in formulas if formula.model is picked.model)
-        return Discovery(formulas=front, network=network, stages=tuple(self.stages))
 
-    def _report(self, found: list[Finding]) -> None:
-        best = found[0]
-        if not self.found or best.tree != self.found[0].tree:
-            self.stages.append(f"{best.stage}: error {best.error:.2g} of the target's spread")
-        self.found = found
+def _ignore(line: str) -> None:
+    """Tell nobody."""
 
-    def _formulas(self) -> list[tuple[Formula, KAN]]:
-        """The formulas found, and each before its constants were made exact."""
-        is_exact = bool(self.found) and self.found[0].error < EXACT
-        formulas = []
-        simple = [each.tree for each in front(self.found) if complexity(each.tree) <= _MOST_COMPLEX]
-        for number, tree in enumerate(dict.fromkeys([*simple, constant(self.problem.mean)])):
-            network = self._network(tree)
-            snap = number < (1 if is_exact else _SNAPPED) and time.monotonic() < self.deadline
-            formula = rated(
-                self._exact(tree) if snap else network, self.x, self.y, scale=self.problem.scale.unsqueeze(1)
+
+def _forbidden(allowed: Sequence[str] | None, forbidden: Sequence[str]) -> frozenset[str]:
+    """Names of the registered functions that may not occur."""
+    found = {get_primitive(name).name for name in forbidden}
+    if allowed is not None:
+        kept = {get_primitive(name).name for name in allowed}
+        found |= {primitive.name for primitive in primitives()} - kept
+    return frozenset(found - _ALWAYS)
+
+
+def _dimensions(units: Sequence[str] | Mapping[str, str] | None, options: Options) -> Dimensions | None:
+    """The dimensions of inputs and target."""
+    if units is None:
+        return None
+    names = (*(options.input_names or ()), *(options.output_names or ()))
+    if isinstance(units, Mapping):
+        if set(units) != set(names):
+            raise OptionError(
+                f"units are needed for {', '.join(names)}, got them for {', '.join(map(str, units)) or 'none'}; "
+                "give '1' where there is none"
             )
-            if formula is not None:
-                formulas.append((formula, network))
-        return formulas
-
-    def _exact(self, tree: Tree) -> KAN:
-        """The network of a formula with exact constants where the data cannot tell the difference."""
-        few = self.problem.thinned(_ROWS)
-        model = network_of(tree, few.x, hold=True)
-        y, weights = few.y.unsqueeze(1), few.scale**-2
-        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
-        model, _ = snapped(model, few.x, y, MeanSquaredError(), weights)
-        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
-        return self._network(tree_of(model))
-
-    def _network(self, tree: Tree) -> KAN:
-        """The network of a formula in the user's units."""
-        if self.unit != 1 or bool((self.units != 1).any()):
-            inputs = {i: scaled(Input(i), 1 / unit) for i, unit in enumerate(self.units.tolist())}
-            tree = scaled(substituted(tree, inputs), self.unit)
-            return canonical(network_of(tree, self.x, self.options))
-        return network_of(tree, self.x, self.options)
+        units = [units[name] for name in names]
+    if isinstance(units, str) or len(units) != len(names):
+        raise OptionError(
+            f"{len(names)} units are needed, those of {', '.join(names)} in this order, got {units!r}; "
+            "give '1' where there is none"
+        )
+    *inputs, target = map(dimension, units)
+    return Dimensions(tuple(inputs), target)
 
 
-def _unit(column: Tensor) -> float:
-    """A power of ten near the size of a column, 1 where that is ordinary."""
-    size = float(column.abs().median())
-    low, high = _ORDINARY
-    return 1.0 if low <= size <= high or size == 0 else 10.0 ** round(math.log10(size))
+def _checked(models: Sequence[KAN], inputs: int) -> Sequence[KAN]:
+    """Symbolic networks of one output."""
+    for model in models:
+        if model.in_features != inputs or model.out_features != 1 or not model.is_symbolic:
+            raise OptionError(
+                f"start takes symbolic networks of {inputs} inputs and one output; got one of width {model.width} "
+                "(auto_symbolic names the edges of a network)"
+            )
+    return models

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ else:
     sympy = LazyModule("sympy")
 
 _BITS_PER_NODE = 3.0
+_CLOSE = 1.5  # times the least loss: as good, to those who want it simple
+_EXACT = 1e-18  # of the largest loss: nothing is left
+_DIGITS = 4
 _ROUNDING = 1e-14  # relative error below which all formulas are exact
 
 
@@ -50,17 +53,45 @@ class Formula:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """A rule by which one formula of a front is picked.
+
+    Args:
+        meaning: what it picks, for messages.
+        pick: from a front, the simplest formula first.
+    """
+
+    meaning: str
+    pick: Callable[[Sequence[Formula]], Formula]
+
+
+def _simplest(front: Sequence[Formula]) -> Formula:
+    bound = max(_CLOSE * front[-1].loss, _EXACT * front[0].loss)
+    return next(formula for formula in front if formula.loss <= bound)
+
+
+SELECTIONS = {
+    "best": Selection(
+        "the formula of least description length", lambda front: min(front, key=lambda each: each.description_length)
+    ),
+    "accuracy": Selection("the formula of least loss", lambda front: front[-1]),
+    "simplest": Selection("the simplest of the close formulas", _simplest),
+}
+
+
+@dataclass(frozen=True)
 class Front(Sequence[Formula]):
     """Formulas of which none is both more complex and less exact than another, the simplest first."""
 
     rows: tuple[Formula, ...]
 
     @classmethod
-    def of(cls, found: Sequence[Formula]) -> Front:
-        """The front of what was found, with the formula of least description length picked.
+    def of(cls, found: Sequence[Formula], selection: str = "best") -> Front:
+        """The front of what was found, with one formula picked.
 
         Args:
             found: one formula or more.
+            selection: the name of a rule in SELECTIONS.
 
         Returns:
             The front.
@@ -70,7 +101,7 @@ class Front(Sequence[Formula]):
         for formula in ordered:
             if not front or formula.loss < front[-1].loss:
                 front.append(formula)
-        chosen = min(front, key=lambda formula: formula.description_length)
+        chosen = SELECTIONS[selection].pick(front)
         return cls(tuple(replace(formula, pick=formula is chosen) for formula in front))
 
     @property
@@ -86,6 +117,15 @@ class Front(Sequence[Formula]):
             [str(formula.expression) for formula in self.rows],
             next(index for index, formula in enumerate(self.rows) if formula.pick),
         )
+
+    def latex(self) -> str:
+        """The table in LaTeX, a row per formula; it needs the package booktabs."""
+        lines = [r"\begin{tabular}{rrrrl}", r"\toprule", r"complexity & loss & $R^2$ & bits & formula \\", r"\midrule"]
+        for row in self.rows:
+            shown = sympy.latex(_rounded(row.expression))
+            figures = f"{row.complexity} & {_in_latex(row.loss)} & {row.r2:z.6f} & {row.description_length:.0f}"
+            lines.append(rf"{figures} & ${shown}$ \\")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
     def __getitem__(self, index):  # noqa: ANN001, ANN204 - as declared by Sequence
         """The formula at an index, or the formulas of a slice."""
@@ -109,6 +149,16 @@ class Front(Sequence[Formula]):
                 f"{row.expression}{mark}"
             )
         return "\n".join(lines)
+
+
+def _rounded(expression: sympy.Expr) -> Any:
+    """With a few digits of each number."""
+    return expression.xreplace({value: sympy.Float(value, _DIGITS) for value in expression.atoms(sympy.Float)})
+
+
+def _in_latex(value: float) -> str:
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return rf"${digits} \cdot 10^{{{int(exponent)}}}$" if value else "0"
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from itertools import combinations, permutations
 import torch
 from torch import Tensor
 
+from edgewise.discovery.rules import Rules
 from edgewise.discovery.tree import Curve, Input, Tree, monomial, power, product_of, scaled, sum_of
 from edgewise.primitives import get_primitive
 
@@ -56,6 +57,12 @@ class Library:
                 seen.add(key)
                 kept.append(index)
         return self[torch.tensor(kept, dtype=torch.long)]
+
+    def allowed(self, rules: Rules) -> Library:
+        """The columns that have only allowed functions."""
+        if not rules.forbidden:
+            return self
+        return self[torch.tensor([rules.allow_names(tree) for tree in self.trees]).nonzero().flatten()]
 
     def __getitem__(self, chosen: Tensor) -> Library:
         """Some of the columns."""
@@ -149,9 +156,9 @@ def turns(library: Library) -> Library:
     return Library.of([library.curves(name, a) for a in _SCALES_OF_TURNS for name in ("sin", "cos")])
 
 
-def unary(library: Library) -> Library:
-    """Elementary functions of every column."""
-    parts = [library.curves(name) for name in _UNARY]
+def unary(library: Library, own: Sequence[str] = ()) -> Library:
+    """Elementary functions, and primitives of one's own, of every column."""
+    parts = [library.curves(name) for name in (*_UNARY, *own)]
     return Library.of([*parts, library.curves("exp", -1.0), library.curves("tanh")])
 
 

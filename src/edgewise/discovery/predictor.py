@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from edgewise.basis import Basis
-from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_error, rows_on_unit_interval
+from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_fit, rows_on_unit_interval
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import Topology, ladder, parameters_of
 from edgewise.discovery.surrogate import smooth_error
@@ -287,7 +287,7 @@ class _Search:
             return natural_views(self.x, self.y)
         plain, *others = possible_views(self.x, self.y)
         errors = {
-            id(view): quick_error(rows_on_unit_interval(self._rows(view), view.domain)) for view in (plain, *others)
+            id(view): quick_fit(rows_on_unit_interval(self._rows(view), view.domain)).error for view in (plain, *others)
         }
         best = min((plain, *others), key=lambda view: errors[id(view)])
         share = errors[id(best)] / errors[id(plain)] if errors[id(plain)] > 0 else 1.0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from edgewise.discovery.rules import Rules
 from edgewise.discovery.tree import Curve, Tree, evaluate, scaled
 
 _ROUNDING = 1e-12  # of the largest value
@@ -31,6 +32,7 @@ class Problem:
         floor: relative error below which nothing can be told, as y itself comes from a fit; 0 for data.
         deadline: monotonic time after which nothing new is begun.
         seed: fixes what is random.
+        rules: what formulas may be made of.
     """
 
     x: Tensor
@@ -40,6 +42,7 @@ class Problem:
     floor: float
     deadline: float
     seed: int
+    rules: Rules = field(default_factory=Rules)
 
     @property
     def spread(self) -> float:
@@ -75,6 +78,8 @@ class Problem:
         """
         slack = _SIGMAS * self.noise * float(self.y.std(correction=0))
         for transform, sign in transforms_of(self.y, slack):
+            if transform.undo in self.rules.forbidden:
+                continue
             target, weight = transform.forward(sign * self.y), transform.weight(sign * self.y, self.scale)
             valid = target.isfinite() & weight.isfinite() & (weight > 0)
             if float(valid.double().mean()) > (_VALID if slack else 1 - 1e-12):
@@ -84,15 +89,15 @@ class Problem:
 
     def divided(self, x: Tensor, factor: Tensor) -> Problem:
         """The problem of y over a factor, shape (N,), as a function of other inputs."""
-        return replace(self, x=x, y=self.y / factor, scale=self.scale / factor.abs())
+        return replace(self.of_inputs(x), y=self.y / factor, scale=self.scale / factor.abs())
 
     def part(self, x: Tensor, y: Tensor, floor: float) -> Problem:
         """The problem of a part of y, known up to an error relative to the spread of that part."""
-        return replace(self, x=x, y=y, scale=torch.ones_like(y), floor=floor)
+        return replace(self.of_inputs(x), y=y, scale=torch.ones_like(y), floor=floor)
 
     def of_inputs(self, x: Tensor) -> Problem:
         """The same target as a function of other inputs."""
-        return replace(self, x=x)
+        return replace(self, x=x, rules=self.rules.of_part())
 
     def thinned(self, most: int) -> Problem:
         """With some of the rows, drawn at random."""

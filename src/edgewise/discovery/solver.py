@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import cast
 
+import joblib
 import torch
 
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Stage
 from edgewise.discovery.stages.curves import Curves
+from edgewise.discovery.stages.dimensional import Dimensional
 from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.stages.polynomials import Polynomials, Quotients
 from edgewise.discovery.stages.products import Products
@@ -21,13 +26,14 @@ from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.surrogate import looks_like_noise
 from edgewise.discovery.tree import Tree, complexity, constant, constants, evaluate, network_of, tree_of
+from edgewise.primitives import Primitive, get_primitive, primitives, register_primitive
 from edgewise.symbolic import canonical
 from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 DIRECT: tuple[Stage, ...] = (Products(), Polynomials(), Quotients(), Ridge(), Curves(), Strip(), Sums(), Curves.deep())
 """Stages that need no more than seconds."""
-STAGES: tuple[Stage, ...] = (*DIRECT, Structure(), Networks())
+STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())
 _KEPT = 8
 _DEEPEST = 3
 _REFITTED = 2  # formulas of a stage whose constants are fitted together
@@ -35,7 +41,7 @@ _STEPS = 20
 _ROWS, _NOISY_ROWS = 300, 1000
 _PROMISING = 0.5  # error from which that is worth the time
 _BITS_PER_NODE = 3.0
-_QUICK = 3  # stages that are tried in any case
+_QUICK = 4  # stages that are tried in any case
 _SIMPLE = 20  # complexity of a formula that is believed as soon as it leaves noise
 _NOISE = 3e-4  # errors below are no noise that a measurement has
 _FEWEST_ROWS = 50
@@ -68,7 +74,9 @@ def solve(
     *,
     depth: int = 0,
     stages: Sequence[Stage] = STAGES,
-    report: Callable[[list[Finding]], None] | None = None,
+    found: Sequence[Finding] = (),
+    jobs: int = 1,
+    report: Callable[[str, list[Finding]], None] | None = None,
 ) -> list[Finding]:
     """The best formulas of a problem.
 
@@ -76,7 +84,9 @@ def solve(
         problem: rows, noise and time.
         depth: how many problems this one is a part of.
         stages: ways to find formulas, in their order.
-        report: called after each stage with the formulas so far, the best first.
+        found: formulas that are known already.
+        jobs: processes that work on stages at the same time; what is found does not depend on it.
+        report: called after each stage with its name and the formulas so far, the best first.
 
     Returns:
         A few at most, the best first. The search ends with the stage that explains all but noise.
@@ -84,35 +94,91 @@ def solve(
     if problem.is_constant:
         return [Finding(constant(problem.mean), 0.0, "constant")]
     enough = max(EXACT, problem.floor)
-    found = [Finding(constant(problem.mean), 1.0, "constant")]
-    if depth == 0 and is_noise(found[0], problem):
-        return found
+    best = _best([*found, Finding(constant(problem.mean), 1.0, "constant")], problem)
+    if best[0].error < enough or (depth == 0 and is_noise(best[0], problem)):
+        return best
+    with closing(_stage_by_stage(problem, stages, depth, jobs)) as fresh:
+        for number, (stage, more) in enumerate(zip(stages, fresh, strict=False)):
+            best = _best([*best, *more], problem)
+            if report is not None:
+                report(stage.name, best)
+            if best[0].error < enough:
+                break
+            is_simple = number >= _QUICK and complexity(best[0].tree) <= _SIMPLE
+            if (is_simple or stages[number + 1 :] == (Networks(),)) and is_noise(best[0], problem):
+                break
+    return best
+
+
+def _best(found: Sequence[Finding], problem: Problem) -> list[Finding]:
+    """A few formulas, the best first."""
+    return sorted(found, key=lambda each: each.bits(problem))[:_KEPT]
+
+
+def _stage_by_stage(
+    problem: Problem, stages: Sequence[Stage], depth: int, jobs: int
+) -> Generator[list[Finding], None, None]:
+    """What each stage finds, until the time is up."""
+    if jobs == 1:
+        for stage in stages:
+            if time.monotonic() > problem.deadline:
+                return
+            yield findings(stage, problem, stages, depth)
+        return
+    own = [get_primitive(name) for name in problem.rules.own]
+    # Clocks may differ between processes; what is left of the time does not.
+    left = problem.deadline - time.monotonic()
+    tasks = (joblib.delayed(_in_worker)(stage, problem, stages, left, own) for stage in stages)
+    results = cast("Generator[list[Finding], None, None]", joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
+    try:
+        for more in results:  # noqa: UP028 - to close the results here
+            yield more
+    finally:
+        with warnings.catch_warnings():  # that stages were begun in vain is what was wanted
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
+
+
+def _in_worker(
+    stage: Stage, problem: Problem, stages: Sequence[Stage], left: float, own: Sequence[Primitive]
+) -> list[Finding]:
+    """The findings of a stage in another process, whose clock and registry are its own."""
+    known = {each.name for each in primitives()}
+    for each in own:
+        if each.name not in known:
+            register_primitive(each)
+    return findings(stage, replace(problem, deadline=time.monotonic() + left), stages, 0)
+
+
+def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int) -> list[Finding]:
+    """The formulas that a stage finds, the best of them with their constants fitted together.
+
+    Args:
+        stage: proposes formulas.
+        problem: rows, noise and time.
+        stages: ways to solve smaller problems.
+        depth: how many problems this one is a part of.
+
+    Returns:
+        Formulas that keep the rules and are better than a constant, the best first.
+    """
 
     def inner(smaller: Problem) -> list[Tree]:
         if depth == _DEEPEST:
             return []
         return [each.tree for each in solve(smaller, depth=depth + 1, stages=stages) if each.error < 1]
 
-    for number, stage in enumerate(stages):
-        if time.monotonic() > problem.deadline:
+    enough = max(EXACT, problem.floor)
+    found: list[Finding] = []
+    for tree in stage.propose(problem, inner):
+        if problem.rules.allow(tree):
+            found.append(Finding(tree, problem.error(tree), stage.name))
+        if (found and found[-1].error < enough) or time.monotonic() > problem.deadline:
             break
-        fresh: list[Finding] = []
-        for tree in stage.propose(problem, inner):
-            fresh.append(Finding(tree, problem.error(tree), stage.name))
-            if fresh[-1].error < enough or time.monotonic() > problem.deadline:
-                break
-        fresh = sorted((each for each in fresh if each.error < 1), key=lambda each: each.bits(problem))
-        if fresh and fresh[0].error > enough:
-            promising = [each for each in fresh if each.error < _PROMISING][:_REFITTED]
-            fresh += [better for each in promising for better in refitted(each, problem)]
-        found = sorted([*found, *fresh], key=lambda each: each.bits(problem))[:_KEPT]
-        if report is not None:
-            report(found)
-        if found[0].error < enough:
-            break
-        is_simple = number >= _QUICK and complexity(found[0].tree) <= _SIMPLE
-        if (is_simple or stages[number + 1 :] == (Networks(),)) and is_noise(found[0], problem):
-            break
+    found = sorted((each for each in found if each.error < 1), key=lambda each: each.bits(problem))
+    if found and found[0].error > enough:
+        promising = [each for each in found if each.error < _PROMISING][:_REFITTED]
+        found += [better for each in promising for better in refitted(each, problem)]
     return found
 
 
@@ -132,7 +198,8 @@ def refitted(finding: Finding, problem: Problem) -> list[Finding]:
     for model in (network_of(finding.tree, few.x, hold=True), canonical(network_of(finding.tree, few.x))):
         fit(model, few.x, few.y.unsqueeze(1), weights=few.scale**-2, steps=_STEPS, solver="lm")
         tree = tree_of(model)
-        found.append(Finding(tree, problem.error(tree), finding.stage))
+        if problem.rules.allow(tree):
+            found.append(Finding(tree, problem.error(tree), finding.stage))
     return found
 
 

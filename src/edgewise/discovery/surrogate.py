@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from edgewise.discovery.analytic import best_fit, products_of_polynomials, quick_error, rows_on_unit_interval
+from edgewise.data import column_transforms
+from edgewise.discovery.analytic import Budget, best_fit, products_of_polynomials, quick_fit, rows_on_unit_interval
 from edgewise.training.multilevel import Rows
 
 _PAD = 1e-9
-_SECONDS = 2.0  # for the search of the best degrees
+_TRIES = 60  # in the search of the best degrees
 _WHITE = 0.97  # share of its spread that a smooth fit leaves of noise
 _SIGMAS = 3.5
 
@@ -45,11 +45,9 @@ def smooth_residual(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> tuple
     Returns:
         Two root mean squares.
     """
-    low, high = x.amin(dim=0), x.amax(dim=0)
-    pad = _PAD * torch.maximum(high - low, high.abs().clamp_min(1e-300))
     center, spread = y.mean(), y.std(correction=0)
     both = torch.stack([(y - center) / spread, scale], dim=1)
-    rows = Rows.split(x, both, seed)
+    rows = _unit_rows(x, both, seed)
     unit = rows.y_held[:, 1:] / spread
     judged = replace(
         rows,
@@ -58,7 +56,39 @@ def smooth_residual(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> tuple
         outward=lambda standard: standard / unit,
     )
     around = float(((rows.y_held[:, :1] - rows.y[:, 0].mean()) / unit).square().mean().sqrt())
-    return quick_error(rows_on_unit_interval(judged, torch.stack([low - pad, high + pad], dim=1))), around
+    return quick_fit(judged).error, around
+
+
+def errors_are_relative(x: Tensor, y: Tensor, seed: int = 0) -> bool:
+    """Whether a smooth fit of log y is about as far off where y is small as where it is large.
+
+    Args:
+        x: inputs, shape (N, I).
+        y: positive target, shape (N,).
+        seed: fixes the hold-out.
+
+    Returns:
+        False where the errors of small values are much larger in proportion: then they are rather absolute.
+    """
+    columns = [
+        column.log() if transform == "log" else column
+        for column, transform in zip(x.T, column_transforms(x), strict=True)
+    ]
+    log = y.log()
+    rows = _unit_rows(torch.stack(columns, dim=1), ((log - log.mean()) / log.std(correction=0)).unsqueeze(1), seed)
+    degrees, coefficients = quick_fit(rows).coefficients(rows.x, rows.y)
+    predicted = (products_of_polynomials(rows.x_held, degrees) @ coefficients)[:, 0]
+    off = (predicted - rows.y_held[:, 0]).square()
+    large = predicted > predicted.median()
+    step = log.std(correction=0) * (predicted[large].median() - predicted[~large].median())
+    return not float(off[large].mean() / off[~large].mean()) < math.exp(-float(step))
+
+
+def _unit_rows(x: Tensor, y: Tensor, seed: int) -> Rows:
+    """Rows with some held out, their inputs on [−1, 1]."""
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    pad = _PAD * torch.maximum(high - low, high.abs().clamp_min(1e-300))
+    return rows_on_unit_interval(Rows.split(x, y, seed), torch.stack([low - pad, high + pad], dim=1))
 
 
 def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) -> bool:
@@ -99,7 +129,7 @@ class Surrogate:
         self._center, self._spread = y.mean(), y.std(correction=0)
         self.spread = float(self._spread)
         rows = Rows.split(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1), seed)
-        fit = best_fit(rows, min(deadline, time.monotonic() + _SECONDS))
+        fit = best_fit(rows, Budget(deadline, _TRIES))
         self.error = fit.error
         self._degrees, found = fit.coefficients(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1))
         self._coefficients = found.squeeze(1)

@@ -19,10 +19,11 @@ from edgewise.network import KANLayer, Options, SymbolicBlock, subnodes
 from edgewise.primitives import get_primitive
 
 _HIGHEST = 5.0
-_POWERS = {
+POWERS = {
     2.0: "x^2", 3.0: "x^3", 4.0: "x^4", 5.0: "x^5", -1.0: "1/x", -2.0: "1/x^2", -3.0: "1/x^3", -4.0: "1/x^4",
     -5.0: "1/x^5", 0.5: "sqrt", 1.5: "x^1.5", -0.5: "1/sqrt(x)", -1.5: "1/x^1.5",
 }  # fmt: skip
+EXPONENTS = {name: exponent for exponent, name in POWERS.items()}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def power(tree: Tree, exponent: float) -> Tree:
     if exponent == round(exponent) and abs(exponent) > _HIGHEST:
         most = math.copysign(_HIGHEST, exponent)
         return product_of(power(tree, most), power(tree, exponent - most))
-    name = _POWERS.get(exponent)
+    name = POWERS.get(exponent)
     return Curve("exp", Curve("log", tree, c=exponent)) if name is None else Curve(name, tree)
 
 
@@ -286,7 +287,8 @@ def tree_of(model: KAN) -> Tree:
     for layer in model.all_layers:
         sums: list[list[Tree]] = [[] for _ in range(layer.subnodes)]
         for block in layer.all_blocks():
-            assert isinstance(block, SymbolicBlock)
+            if not isinstance(block, SymbolicBlock):  # without edges, or the network had no formula
+                continue
             rows = zip(block.source.tolist(), block.target.tolist(), block.affine.tolist(), strict=True)
             for source, target, (a, b, c, d) in rows:
                 sums[target].append(_simple(on_line(Curve(block.primitive.name, values[source], a, b, c, d))))
@@ -295,7 +297,10 @@ def tree_of(model: KAN) -> Tree:
 
 
 def _simple(curve: Curve) -> Tree:
-    """A straight line as a factor and an offset of what it is taken of."""
+    """A straight line as a factor and an offset of what it is taken of; a power without a factor inside."""
+    exponent = EXPONENTS.get(curve.name)
+    if exponent is not None and curve.b == 0 and (curve.a > 0 or exponent == round(exponent)):
+        return replace(curve, a=1.0, c=curve.c * curve.a**exponent)
     if curve.name != "x":
         return curve
     return scaled(curve.child, curve.c * curve.a, curve.c * curve.b + curve.d)

@@ -2,7 +2,7 @@
 
 from edgewise.symbolic.auto import TOLERANCE, auto_symbolic, sharpened
 from edgewise.symbolic.constants import canonical, snapped
-from edgewise.symbolic.formula import number, symbolic_formula, tidy
+from edgewise.symbolic.formula import number, numeric_edges, symbolic_formula, tidy
 from edgewise.symbolic.match import Match, match_primitive, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, fix_symbolic, suggest_symbolic, unfix_symbolic
 
@@ -15,6 +15,7 @@ __all__ = [
     "fix_symbolic",
     "match_primitive",
     "number",
+    "numeric_edges",
     "rank_matches",
     "sharpened",
     "snapped",

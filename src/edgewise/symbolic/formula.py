@@ -133,18 +133,21 @@ def _short(value: float, digits: int) -> sympy.Expr:
     return sympy.Integer(value) if value.is_integer() else sympy.Float(value, digits)
 
 
+def numeric_edges(model: Network) -> list[tuple[int, int, int]]:
+    """The edges without a name, as (layer, input, output)."""
+    return [
+        (index, source, target)
+        for index, layer in enumerate(model.all_layers)
+        for block in layer.all_blocks()
+        if not isinstance(block, SymbolicBlock)
+        for source, target in block.mask.nonzero().tolist()
+    ]
+
+
 def _require_symbolic(model: Network) -> None:
-    for index, layer in enumerate(model.all_layers):
-        for block in layer.all_blocks():
-            if not isinstance(block, SymbolicBlock) and bool(block.mask.any()):
-                source, target = block.mask.nonzero()[0].tolist()
-                count = sum(
-                    int(other.mask.sum())
-                    for each in model.all_layers
-                    for other in each.all_blocks()
-                    if not isinstance(other, SymbolicBlock)
-                )
-                raise SymbolicError(
-                    f"{count} edges are not symbolic, the first is ({index}, {source}, {target}); name them with "
-                    "auto_symbolic or fix_symbolic"
-                )
+    edges = numeric_edges(model)
+    if edges:
+        raise SymbolicError(
+            f"{len(edges)} edges are not symbolic, the first is {edges[0]}; name them with auto_symbolic or "
+            "fix_symbolic"
+        )

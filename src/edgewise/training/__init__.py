@@ -6,8 +6,10 @@ from edgewise.training.history import History, Reason
 from edgewise.training.losses import CrossEntropy, Loss, MeanSquaredError, ModelLoss, Poisson, find_loss
 from edgewise.training.multilevel import fit_multilevel
 from edgewise.training.penalties import Penalty, Smoothness, Sparsity, Sum
+from edgewise.training.progress import LiveLine
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Solver
 from edgewise.training.uncertainty import standard_errors
+from edgewise.training.weights import sample_weights
 
 __all__ = [
     "LBFGS",
@@ -16,6 +18,7 @@ __all__ = [
     "CrossEntropy",
     "History",
     "LevenbergMarquardt",
+    "LiveLine",
     "Loss",
     "MeanSquaredError",
     "ModelLoss",
@@ -29,6 +32,7 @@ __all__ = [
     "find_loss",
     "fit",
     "fit_multilevel",
+    "sample_weights",
     "spline_floor",
     "standard_errors",
 ]

@@ -1,4 +1,4 @@
-"""Progress of a fit: one live line on a terminal, plain lines in a log."""
+"""Progress: one live line on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ _SECONDS_BETWEEN_LINES = 5.0
 Row = dict[str, float | None]
 
 
-class Progress:
-    """Shows rows of a history as they come.
+class LiveLine:
+    """Shows one line after the other: each in the place of the last on a terminal, one every few seconds in a log.
 
     Args:
-        steps: the most steps there can be.
         stream: where to write; standard error if not given.
     """
 
-    def __init__(self, steps: int, stream: TextIO | None = None) -> None:
-        self.steps = steps
+    def __init__(self, stream: TextIO | None = None) -> None:
         self.console = Console(file=sys.stderr if stream is None else stream)
         self.live = (
             Live(console=self.console, transient=False, auto_refresh=False) if self.console.is_terminal else None
@@ -49,9 +47,8 @@ class Progress:
         elif self.unshown is not None:
             self._write(self.unshown)
 
-    def show(self, row: Row) -> None:
-        """Show a row: at once on a terminal, every few seconds in a log."""
-        line = describe(row, self.steps)
+    def write(self, line: str) -> None:
+        """Show a line: at once on a terminal, every few seconds in a log."""
         if self.live is not None:
             self.live.update(Text(line), refresh=True)
             return
@@ -65,6 +62,23 @@ class Progress:
     def _write(self, line: str) -> None:
         self.unshown = None
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class Progress(LiveLine):
+    """Shows rows of a history as they come.
+
+    Args:
+        steps: the most steps there can be.
+        stream: where to write; standard error if not given.
+    """
+
+    def __init__(self, steps: int, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self.steps = steps
+
+    def show(self, row: Row) -> None:
+        """Show a row of a history."""
+        self.write(describe(row, self.steps))
 
 
 def describe(row: Row, steps: int) -> str:

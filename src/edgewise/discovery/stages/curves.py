@@ -47,7 +47,7 @@ class Curves:
             yield from _matched(few, columns.curves("x"), exponent)
         for name in self.inner:
             inner = columns.curves(name)
-            if name != "x" and bool(inner.values.isfinite().all()):
+            if name != "x" and name not in problem.rules.forbidden and bool(inner.values.isfinite().all()):
                 yield from _matched(few, inner, 0.0)
 
 
@@ -55,10 +55,11 @@ def _matched(problem: Problem, inner: Library, exponent: float) -> Iterator[Tree
     x = problem.x[:, 0]
     if exponent and bool((x == 0).any()):
         return
+    primitives = problem.rules.primitives
     for undo, target, weight in problem.divided(problem.x, x**exponent).transformed():
         if time.monotonic() > problem.deadline:
             return
-        matches = rank_matches(inner.values[:, 0], target, weights=weight.square())
+        matches = rank_matches(inner.values[:, 0], target, primitives, weights=weight.square())
         for match in sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]:
             curve = undo(_curve(match, inner.trees[0]))
             yield product_of(power(Input(0), exponent), curve) if exponent else curve

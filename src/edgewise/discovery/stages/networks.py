@@ -12,7 +12,6 @@ from edgewise.discovery.stage import Solve
 from edgewise.discovery.topology import climb
 from edgewise.discovery.tree import Tree, tree_of
 from edgewise.discovery.view import natural_views
-from edgewise.network import SymbolicBlock
 from edgewise.symbolic import TOLERANCE, auto_symbolic
 from edgewise.training.multilevel import Rows
 
@@ -30,6 +29,7 @@ class Networks:
         """Formulas of networks, the smallest first: names that keep the error, else the nearest names."""
         del solve
         names = [f"x{i}" for i in range(problem.x.shape[1])]
+        primitives = [each.name for each in problem.rules.primitives]
         y = problem.y.unsqueeze(1)
         for view in natural_views(problem.x, y):
             now = time.monotonic()
@@ -40,9 +40,9 @@ class Networks:
                 for tolerance in (TOLERANCE, _NAMES_AT_ANY_PRICE):
                     left = max(1.0, problem.deadline - time.monotonic())
                     model = view.unscaled(candidate.model)
-                    named = auto_symbolic(model, inner, max_time=left, seed=problem.seed, tolerance=tolerance)
-                    if all(
-                        isinstance(block, SymbolicBlock) for layer in named.all_layers for block in layer.all_blocks()
-                    ):
+                    named = auto_symbolic(
+                        model, inner, max_time=left, seed=problem.seed, tolerance=tolerance, primitives=primitives
+                    )
+                    if named.is_symbolic:
                         yield tree_of(view.outer(named, problem.x, input_names=tuple(names), output_names=("y",)))
                         break

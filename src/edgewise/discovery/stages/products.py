@@ -11,6 +11,7 @@ from torch import Tensor
 from edgewise.discovery.exponents import simple_exponent
 from edgewise.discovery.library import Library, arguments, inputs_of, monomials, pair_exponents, sums_of_two, turns
 from edgewise.discovery.problem import Problem
+from edgewise.discovery.rules import Rules
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scaled
@@ -42,8 +43,9 @@ class Products:
         weight = (y.abs() / scale if problem.noise > _NOISY else torch.ones_like(y)).unsqueeze(1)
         weight = weight / weight.mean()
         base = torch.cat([torch.ones_like(weight), x[:, usable].abs().log()], dim=1)
-        library, is_logarithm = _factors(x)
-        columns = torch.where(is_logarithm, library.values.abs().log(), library.values)
+        powers, exponentials = _factors(x, problem.rules)
+        library = Library.of([powers, exponentials])
+        columns = torch.cat([powers.values.abs().log(), exponentials.values], dim=1)
         finite = columns.isfinite().all(dim=0).nonzero().squeeze(1)
         target = y.abs().log().unsqueeze(1) * weight
         subsets = best_subsets(
@@ -70,7 +72,7 @@ class Products:
                 chosen.tolist(), exponents[1 + len(usable) :], found[1 + len(usable) :], strict=True
             ):
                 tree = library.trees[place]
-                if bool(is_logarithm[place]):
+                if place < len(powers.trees):
                     factors.append(power(_positive(tree, library.values[:, place], p), p))
                 else:
                     factors.append(Curve("exp", scaled(tree, float(raw))))
@@ -79,22 +81,22 @@ class Products:
             yield _with_sign(product_of(*factors), float(found[0]), problem)
 
 
-def _factors(x: Tensor) -> tuple[Library, Tensor]:
-    """Factors other than the inputs, and whether they are taken to a power or in an exponential."""
+def _factors(x: Tensor, rules: Rules) -> tuple[Library, Library]:
+    """Factors other than the inputs: those that are taken to a power, and those that are taken in an exponential."""
     whole = arguments(x)
     columns = inputs_of(x)
     inputs = x.shape[1]
     inner = [columns, sums_of_two(columns)] if inputs > 1 else [columns]
     if inputs > 1:
         inner.append(monomials(x, pair_exponents(inputs)))
-    angles = turns(Library.of(inner).usable())
     few = Library.of(inner).usable()
+    angles = turns(few)
     above = Library.of([few.curves("exp", sign) for sign in (1.0, -1.0)])
-    powers = Library.of([whole, angles, above.shifted(-1.0), above.shifted(1.0), whole.curves("log")])
-    powers = powers[powers.values.isfinite().all(dim=0).nonzero().squeeze(1)]
-    both = Library.of([powers, whole, angles])
-    is_logarithm = torch.arange(len(both.trees)) < len(powers.trees)
-    return both, is_logarithm
+    own = [few.curves(name) for name in rules.own]
+    powers = Library.of([whole, angles, above.shifted(-1.0), above.shifted(1.0), whole.curves("log"), *own])
+    powers = powers[powers.values.isfinite().all(dim=0).nonzero().squeeze(1)].allowed(rules)
+    exponentials = Library.of([whole, angles]).allowed(rules)
+    return powers, exponentials if "exp" not in rules.forbidden else exponentials[torch.zeros(0, dtype=torch.long)]
 
 
 def _standard_errors(design: Tensor, left: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -46,7 +46,7 @@ class Sums:
         """Formulas, those of the plainest transform of the target first."""
         del solve
         few = problem.thinned(_NOISY_ROWS if problem.noise > _NOISY else _ROWS)
-        library = terms(few.x)
+        library = terms(few.x, problem.rules.own).allowed(problem.rules)
         noisy = problem.noise > _NOISY
         for undo, target, weight in islice(few.transformed(), _MOST_TRANSFORMS if noisy else None):
             if time.monotonic() > problem.deadline:
@@ -71,12 +71,12 @@ class Sums:
                     yield undo(sum_of(*parts, *offset))
 
 
-def terms(x: Tensor) -> Library:
+def terms(x: Tensor, own: Sequence[str] = ()) -> Library:
     """What is added: functions of one, two and three inputs, and products of simple ones."""
     inputs = x.shape[1]
     columns = inputs_of(x)
     whole = arguments(x)
-    simple = Library.of([columns, unary(columns), turns(columns)]).usable()
+    simple = Library.of([columns, unary(columns, own), turns(columns)]).usable()
     parts = [whole[torch.arange(len(whole.trees) // 3)], simple, columns.times(simple)]
     if inputs > 1:
         pairs = monomials(x, pair_exponents(inputs)).usable()
@@ -88,10 +88,10 @@ def terms(x: Tensor) -> Library:
         parts.append(Library.of([plain, roots]).times(Library.of([turns(columns), turns(sums_of_two(columns))])))
         parts.append(simple.times(simple))
     else:
-        simple = Library.of([simple, unary(whole), turns(columns.curves("x^2"))]).usable()
+        simple = Library.of([simple, unary(whole, own), turns(columns.curves("x^2"))]).usable()
         parts.append(simple.times(simple))
     parts.append(monomials(x, triple_exponents(inputs)))
-    parts.append(unary(whole))
+    parts.append(unary(whole, own))
     found = Library.of(parts)
     return found[torch.arange(min(len(found.trees), _MOST_COLUMNS, _MOST_VALUES // len(x)))].usable()
 

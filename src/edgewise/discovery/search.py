@@ -1,0 +1,252 @@
+"""One discovery under way: columns in units of ordinary size, the search, and constants made exact."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from edgewise.data import column_transforms
+from edgewise.discovery.formulas import Formula, rated
+from edgewise.discovery.outliers import inliers, smooth_inliers
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.rules import Rules
+from edgewise.discovery.solver import EXACT, STAGES, Finding, front, solve
+from edgewise.discovery.surrogate import errors_are_relative, smooth_residual
+from edgewise.discovery.tree import (
+    Input,
+    Tree,
+    complexity,
+    constant,
+    evaluate,
+    network_of,
+    scaled,
+    substituted,
+    tree_of,
+)
+from edgewise.kan import KAN
+from edgewise.network import Options
+from edgewise.symbolic import canonical, snapped
+from edgewise.threads import threads_for
+from edgewise.training import MeanSquaredError, fit
+
+_MOST_COMPLEX = 100  # of a tree that a reader can make use of
+_SNAPPED = 3  # formulas whose constants are made exact where the data allow
+_STEPS = 60
+_SHARE_OF_SEARCH = 0.85  # of the time; the rest is for constants
+_ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
+_ROWS = 4000  # for constants
+_LEAST_RELATIVE = 1e-3  # of the median of y: errors of smaller values are no smaller
+_NEWS = 0.999  # factor by which an error has to fall to be worth a line
+_MOST_ROUNDS = 3  # of leaving out outliers
+
+Watch = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to search.
+
+    Args:
+        rules: what formulas may be made of.
+        most_complex: largest complexity of a formula as it is shown.
+        noise: standard deviation of the errors of y, or None to have it judged by the data.
+        robust: whether rows far from what the others say are left out.
+        jobs: processes.
+        seed: fixes what is random.
+        started: monotonic time from which the time counts.
+        max_time: seconds.
+    """
+
+    rules: Rules
+    most_complex: float
+    noise: float | None
+    robust: bool
+    jobs: int
+    seed: int
+    started: float
+    max_time: float
+
+
+@dataclass
+class Search:
+    """One discovery under way.
+
+    Args:
+        x: inputs in the user's units, shape (N, I).
+        y: target, shape (N, 1).
+        weights: how much each row counts, above 0, shape (N,); None where nothing is known.
+        options: names of inputs and target.
+        settings: how to search.
+        watch: told of every step.
+    """
+
+    x: Tensor
+    y: Tensor
+    weights: Tensor | None
+    options: Options
+    settings: Settings
+    watch: Watch
+    stages: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=list)
+    noted: float | None = None
+
+    def __post_init__(self) -> None:
+        """Choose units, and guess what no formula can explain."""
+        settings, y = self.settings, self.y[:, 0]
+        self.units = torch.tensor([_unit(column) for column in self.x.T], dtype=self.x.dtype)
+        self.unit = _unit(y)
+        inner = y / self.unit
+        self.everything = Problem(
+            x=self.x / self.units,
+            y=inner,
+            scale=self._scale(inner),
+            noise=0.0,
+            floor=0.0,
+            deadline=settings.started + _SHARE_OF_SEARCH * settings.max_time,
+            seed=settings.seed,
+            rules=settings.rules,
+        )
+        self.kept = torch.ones_like(y, dtype=torch.bool)
+
+    def run(self, start: Sequence[KAN], finished: Sequence[str]) -> list[tuple[Formula, KAN]]:
+        """Search, and rate what was found.
+
+        Args:
+            start: symbolic networks in the user's units that are known already.
+            finished: stages that need not be tried again.
+
+        Returns:
+            Formulas, and the network of each before its constants were made exact; one at least.
+        """
+        self.finished += finished
+        with threads_for(self.x.numel() * _SNAPPED):
+            try:
+                self._search(start)
+            except KeyboardInterrupt:
+                self._note("interrupted: the formulas found so far are returned")
+            return self._formulas()
+
+    def _search(self, start: Sequence[KAN]) -> None:
+        everything = self.everything
+        if self.settings.robust and not everything.is_constant:
+            self._keep(smooth_inliers(everything))
+        for _ in range(_MOST_ROUNDS):
+            problem = self._problem()
+            known = [self._known(model, problem) for model in start] + self.found
+            stages = [stage for stage in STAGES if stage.name not in self.finished]
+            self.found = known
+            self._report("", solve(problem, stages=stages, found=known, jobs=self.settings.jobs, report=self._report))
+            if not self.settings.robust or time.monotonic() > problem.deadline:
+                break
+            kept = inliers(evaluate(self.found[0].tree, everything.x) - everything.y, everything)
+            if torch.equal(kept, self.kept):
+                break
+            self._keep(kept)
+            self.found = [replace(each, error=self._problem().error(each.tree)) for each in self.found]
+            self.finished.clear()
+
+    def _keep(self, kept: Tensor) -> None:
+        self.kept = kept
+        count = int((~kept).sum())
+        if count:
+            self._note(f"{count} of {len(kept)} rows are far from what the others say and are left out")
+
+    def _problem(self) -> Problem:
+        """The rows that are kept, and what no formula can explain of them."""
+        problem = self._rows()
+        if problem.is_constant:
+            return problem
+        if self.settings.noise is not None:
+            return replace(problem, noise=self.settings.noise / self.unit / problem.spread)
+        error, around = smooth_residual(problem.x, problem.y, problem.scale, problem.seed)
+        return replace(problem, noise=error / around if around else 0.0)
+
+    def _rows(self) -> Problem:
+        whole, kept = self.everything, self.kept
+        return replace(whole, x=whole.x[kept], y=whole.y[kept], scale=whole.scale[kept])
+
+    def _scale(self, inner: Tensor) -> Tensor:
+        """How large the errors of y are thought to be, up to a common factor."""
+        if self.weights is not None:
+            return (self.weights / self.weights.mean()).rsqrt()
+        spans_decades = self.settings.noise is None and column_transforms(self.y) == ("log",)
+        if spans_decades and errors_are_relative(self.x / self.units, inner, self.settings.seed):
+            return inner.abs().clamp_min(_LEAST_RELATIVE * float(inner.abs().median()))
+        return torch.ones_like(inner)
+
+    def _known(self, model: KAN, problem: Problem) -> Finding:
+        """A formula in the user's units as one of the search."""
+        inputs: dict[int, Tree] = {i: scaled(Input(i), unit) for i, unit in enumerate(self.units.tolist())}
+        tree = scaled(substituted(tree_of(model), inputs), 1 / self.unit)
+        return Finding(tree, problem.error(tree), "given")
+
+    def _report(self, stage: str, found: list[Finding]) -> None:
+        best = found[0]
+        if (self.noted is None or best.error < _NEWS * self.noted) and (best.error < 1 or not stage):
+            self.noted = best.error
+            self._note(f"{best.stage}: error {best.error:.2g} of the target's spread")
+        self.found = found
+        if stage:
+            self.finished.append(stage)
+            self.watch(f"{stage} done; best so far: {self._shown(best.tree)}  (error {best.error:.2g})")
+
+    def _note(self, line: str) -> None:
+        self.stages.append(line)
+        self.watch(line)
+
+    def _shown(self, tree: Tree) -> str:
+        """A formula with short numbers, for a line of progress."""
+        expression = self._network(tree).symbolic_formula()
+        assert not isinstance(expression, list)
+        return str(expression.evalf(4))
+
+    def _formulas(self) -> list[tuple[Formula, KAN]]:
+        """The formulas found, and each before its constants were made exact."""
+        problem = self._rows()
+        x, y, scale = self.x[self.kept], self.y[self.kept], problem.scale.unsqueeze(1)
+        is_exact = bool(self.found) and self.found[0].error < EXACT
+        flat = constant(problem.mean)
+        simple = [each.tree for each in front(self.found) if complexity(each.tree) <= _MOST_COMPLEX]
+        formulas = []
+        for number, tree in enumerate(dict.fromkeys([*simple, flat])):
+            network = self._network(tree)
+            snap = number < (1 if is_exact else _SNAPPED) and time.monotonic() < self._deadline
+            formula = rated(self._exact(tree, problem) if snap else network, x, y, scale=scale)
+            if formula is not None and (tree == flat or formula.complexity <= self.settings.most_complex):
+                formulas.append((formula, network))
+        return formulas
+
+    @property
+    def _deadline(self) -> float:
+        return self.settings.started + self.settings.max_time
+
+    def _exact(self, tree: Tree, problem: Problem) -> KAN:
+        """The network of a formula with exact constants where the data cannot tell the difference."""
+        few = problem.thinned(_ROWS)
+        model = network_of(tree, few.x, hold=True)
+        y, weights = few.y.unsqueeze(1), few.scale**-2
+        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
+        model, _ = snapped(model, few.x, y, MeanSquaredError(), weights)
+        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
+        return self._network(tree_of(model))
+
+    def _network(self, tree: Tree) -> KAN:
+        """The network of a formula in the user's units."""
+        if self.unit != 1 or bool((self.units != 1).any()):
+            inputs: dict[int, Tree] = {i: scaled(Input(i), 1 / unit) for i, unit in enumerate(self.units.tolist())}
+            tree = scaled(substituted(tree, inputs), self.unit)
+            return canonical(network_of(tree, self.x, self.options))
+        return network_of(tree, self.x, self.options)
+
+
+def _unit(column: Tensor) -> float:
+    """A power of ten near the size of a column, 1 where that is ordinary."""
+    size = float(column.abs().median())
+    low, high = _ORDINARY
+    return 1.0 if low <= size <= high or size == 0 else 10.0 ** round(math.log10(size))

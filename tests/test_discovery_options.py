@@ -1,0 +1,430 @@
+"""What a user may say to a search: units, weights, outliers, functions, size, where to begin."""
+
+import math
+from fractions import Fraction
+
+import pytest
+import sympy
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgewise import KAN, Primitive, discover, get_primitive, read_table, register_primitive
+from edgewise.datasets import path
+from edgewise.discovery.dimensions import Dimensions
+from edgewise.discovery.formulas import SELECTIONS, Formula, Front
+from edgewise.discovery.outliers import inliers, smooth_inliers
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.rules import Rules, names
+from edgewise.discovery.solver import solve
+from edgewise.discovery.tree import Curve, Input, monomial, product_of, scaled, sum_of
+from edgewise.discovery.units import NONE, dimension, times, to_power
+from edgewise.errors import DataError, OptionError, ShapeError
+
+F64 = torch.float64
+GRAVITY = 6.6743e-11  # m³ kg⁻¹ s⁻²
+
+
+# ------------------------------------------------------------------------------------------------ units
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("N*m", "kg m^2/s^2"),
+        ("kW h", "J"),
+        ("W/(m^2 K^4)", "kg s^-3 K^-4"),
+        ("m2", "m**2"),
+        ("km/h", "mm·s^-1"),
+        ("µF V", "C"),
+        ("%", "1"),
+        ("rad/s", "Hz"),
+        ("m^(1/2) m^0.5", "m"),
+        ("mmol/L", "mol/cm^3"),
+        ("T", "V s/m^2"),
+    ],
+)
+def test_units_of_one_dimension(text, same):
+    assert dimension(text) == dimension(same)
+
+
+def test_the_base_units_are_independent():
+    base = [dimension(text) for text in ("m", "kg", "s", "A", "K", "mol", "cd")]
+    assert sympy.Matrix(base).rank() == 7
+    assert dimension("1") == NONE
+    assert dimension("min") == dimension("s") != dimension("m")  # a minute is no prefix and an inch
+    assert dimension("cd") != dimension("d")
+
+
+@pytest.mark.parametrize("text", ["", "foo", "m^", "m^(1/0)", "(m", "m)", "m//s", "m^x", "m@", "kgg", "m^(1/2", "3 m"])
+def test_units_that_cannot_be_read(text):
+    with pytest.raises(OptionError, match="unit"):
+        dimension(text)
+
+
+UNITS = st.sampled_from(["m", "kg", "s", "m/s", "N", "J/K", "1", "Pa s", "V", "mol"])
+
+
+@settings(deadline=None)
+@given(st.lists(UNITS, min_size=1, max_size=5), st.data())
+def test_groups_have_no_dimension_and_are_complete(units, data):
+    inputs = tuple(map(dimension, units))
+    wanted = data.draw(st.lists(st.integers(-2, 2), min_size=len(units), max_size=len(units)))
+    target = NONE
+    for each, exponent in zip(inputs, wanted, strict=True):
+        target = times(target, each, exponent)
+    groups = Dimensions(inputs, target).groups()
+    assert groups is not None  # the target is a product of powers by construction
+
+    def of(exponents):
+        total = NONE
+        for each, exponent in zip(inputs, exponents, strict=True):
+            total = times(total, each, Fraction(exponent).limit_denominator(100))
+        return total
+
+    assert of(groups.factor) == target
+    assert all(of(group) == NONE for group in groups.groups)
+    rank = sympy.Matrix(inputs).rank()
+    assert len(groups.groups) == len(inputs) - rank
+    assert not groups.groups or sympy.Matrix(groups.groups).rank() == len(groups.groups)
+
+
+def test_no_groups_where_a_constant_must_have_a_unit():
+    assert Dimensions((dimension("m"), dimension("kg")), dimension("s")).groups() is None
+
+
+def test_formulas_that_units_allow():
+    metres, seconds = dimension("m"), dimension("s")
+    rules = Dimensions((metres, seconds, metres), to_power(metres, 2))
+    x, t, z = Input(0), Input(1), Input(2)
+    assert rules.allow(product_of(x, z))
+    assert rules.allow(sum_of(Curve("x^2", x), product_of(x, z)))
+    assert rules.allow(product_of(Curve("x^2", x), Curve("sin", product_of(x, Curve("1/x", z)))))
+    assert rules.allow(Curve("exp", t, a=0.3, c=2.0))  # numbers may have units
+    assert rules.allow(scaled(sum_of(x, scaled(t, 0.7)), 2.0))
+    assert not rules.allow(x)
+    assert not rules.allow(sum_of(x, t))
+    assert not rules.allow(Curve("exp", t))
+    assert not rules.allow(product_of(Curve("x^2", x), sum_of(x, t)))
+    assert not rules.allow(product_of(Curve("x^2", x), Curve("sin", sum_of(x, z))))
+
+
+def test_dimensional_analysis_finds_a_law_of_few_groups(uniform):
+    x = uniform(0.5, 3, 200, 4)
+    rho, v, length, mu = x.T
+    force = rho * v**2 * length**2 * (1.3 + 2.1 / (rho * v * length / mu)).sqrt()
+    units = {"rho": "kg/m^3", "v": "m/s", "l": "m", "mu": "Pa s", "y": "N"}
+    found = discover(x, force, names=["rho", "v", "l", "mu"], units=units, max_time=30)
+    assert found.stages[0].startswith("dimensional analysis")
+    assert float((found.predict(x) - force).abs().max()) < 1e-9 * float(force.abs().max())
+
+
+def test_a_law_of_units_alone_is_one_number(uniform):
+    x = uniform(0.5, 3, 30, 2)
+    found = discover(x, 0.5 * x[:, 0] * x[:, 1] ** 2, names=["m", "v"], units=["kg", "m/s", "J"])
+    m, v = sympy.symbols("m v")
+    assert sympy.simplify(found.formula - m * v**2 / 2) == 0
+
+
+@pytest.mark.parametrize("units", [None, ["kg", "m", "s"]])
+def test_kepler_s_law_in_units_of_the_si(units):
+    data = read_table(
+        path("orbits"), target="period_days", inputs=["central_mass_kg", "semi_major_axis_km"], test_fraction=0
+    )
+    x = data.train_input * torch.tensor([1.0, 1e3], dtype=F64)
+    found = discover(x, data.train_target * 86400, names=["M", "a"], units=units)
+    mass, axis = sympy.symbols("M a")
+    k = found.formula / (axis ** sympy.Rational(3, 2) / sympy.sqrt(mass))
+    at = [float(k.subs({mass: m, axis: a})) for m, a in ((1.989e30, 1.5e11), (5.97e24, 3.8e8))]
+    assert at == pytest.approx([2 * math.pi / math.sqrt(GRAVITY)] * 2, rel=0.01)
+
+
+def test_with_the_constant_of_gravity_as_an_input_the_number_is_two_pi():
+    data = read_table(
+        path("orbits"), target="period_days", inputs=["central_mass_kg", "semi_major_axis_km"], test_fraction=0
+    )
+    x = torch.cat([data.train_input * torch.tensor([1.0, 1e3], dtype=F64), torch.full((59, 1), GRAVITY)], dim=1)
+    found = discover(x, data.train_target * 86400, names=["M", "a", "G"], units=["kg", "m", "m^3/(kg s^2)", "s"])
+    mass, axis, gravity = sympy.symbols("M a G")
+    factor = found.formula / sympy.sqrt(axis**3 / (gravity * mass))
+    assert float(factor.subs({mass: 2e30, axis: 1e11, gravity: GRAVITY})) == pytest.approx(2 * math.pi, rel=0.01)
+
+
+def test_units_that_do_not_fit_the_table(uniform):
+    x = uniform(0.5, 3, 20, 2)
+    with pytest.raises(OptionError, match="3 units are needed, those of x0, x1, y"):
+        discover(x, x[:, 0], units=["m", "s"])
+    with pytest.raises(OptionError, match="units are needed for a, b, y, got them for a, b"):
+        discover(x, x[:, 0], names=["a", "b"], units={"a": "m", "b": "s"})
+    with pytest.raises(OptionError, match=r"cannot read the unit 'mm\^'"):
+        discover(x, x[:, 0], units=["m", "mm^", "s"])
+
+
+# ------------------------------------------------------------------------------------------------ errors of rows
+
+
+def test_weights_are_the_inverse_squares_of_errors(uniform):
+    generator = torch.Generator().manual_seed(5)
+    x = uniform(0.5, 2, 300, 2)
+    sigma = torch.where(torch.arange(300) < 150, 1e-3, 0.3).to(F64)
+    truth = 2.5371 * x[:, 0] ** 2 / x[:, 1]
+    y = truth + sigma * torch.randn(300, generator=generator, dtype=F64)
+    found = discover(x, y, weights=sigma**-2, max_time=20)
+    plain = discover(x, y, max_time=20)
+    error, without = (float((each.predict(x) - truth).square().mean().sqrt()) for each in (found, plain))
+    assert error < 1e-3
+    assert error < without
+
+
+def test_rows_of_no_weight_do_not_count(uniform):
+    x = uniform(0.5, 2, 100, 1)
+    y = 3 * x[:, 0] ** 2
+    y[::4] = 1e6
+    weights = torch.ones(100)
+    weights[::4] = 0
+    found = discover(x, y, weights=weights)
+    assert found.formula == 3 * sympy.Symbol("x0") ** 2
+    with pytest.raises(DataError, match="row 2"):
+        discover(x, y, weights=[1.0, 1.0, -1.0] + [1.0] * 97)
+    with pytest.raises(ShapeError):
+        discover(x, y, weights=[1.0])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_outliers_are_left_out_and_named(noise, uniform):
+    generator = torch.Generator().manual_seed(3)
+    x = uniform(0.5, 2, 400, 2)
+    y = 1.5 * x[:, 0] * (-x[:, 1]).exp() + noise * torch.randn(400, generator=generator, dtype=F64)
+    far = torch.randperm(400, generator=generator)[:40]
+    y[far] += 3 + torch.rand(40, generator=generator, dtype=F64)
+    found = discover(x, y, robust=True, max_time=30)
+    truth = 1.5 * x[:, 0] * (-x[:, 1]).exp()
+    assert float((found.predict(x) - truth).abs().max()) < max(1e-9, noise)
+    assert set(far.tolist()) <= set(found.outliers.tolist())
+    assert len(found.outliers) <= 45
+    assert any("rows are far from what the others say" in stage for stage in found.stages)
+
+
+def test_without_outliers_nothing_is_left_out(uniform):
+    x = uniform(0.5, 2, 100, 2)
+    found = discover(x, x[:, 0] / x[:, 1], robust=True)
+    assert len(found.outliers) == 0
+    assert found.formula == sympy.sympify(sympy.Symbol("x0") / sympy.Symbol("x1"))
+
+
+def test_rows_are_kept_where_too_many_are_far_off(uniform):
+    x = uniform(0.5, 2, 100, 1)
+    y = torch.where(torch.arange(100) % 2 == 0, 0.0, 1.0).to(F64)
+    given = Problem(x, y, torch.ones_like(y), 0.0, 0.0, math.inf, seed=0)
+    assert bool(smooth_inliers(given).all())
+    assert bool(inliers(y, given).all())
+    residual = torch.zeros_like(y)
+    residual[7] = math.nan
+    assert inliers(residual, given).logical_not().nonzero().flatten().tolist() == [7]
+
+
+# ------------------------------------------------------------------------------------------------ what may occur
+
+
+def test_forbidden_functions_do_not_occur(uniform):
+    x = uniform(0.5, 2, 200, 2)
+    y = x[:, 0] * (-x[:, 1]).exp()
+    found = discover(x, y, forbidden=["exp", "x^0.5"], max_time=5)
+    for formula in found.formulas:
+        assert not formula.expression.has(sympy.exp)
+        assert not any(power.exp == sympy.Rational(1, 2) for power in formula.expression.atoms(sympy.Pow))
+
+
+def test_only_given_functions_occur(uniform):
+    x = uniform(-2, 2, 200, 2)
+    y = x[:, 0] * x[:, 1] + (2 * x[:, 1]).sin()
+    found = discover(x, y, primitives=["sin", "x^2"], max_time=30)
+    assert float((found.predict(x) - y).abs().max()) < 1e-9
+    for formula in found.formulas:
+        assert {type(each) for each in formula.expression.atoms(sympy.Function)} <= {sympy.sin}
+
+
+def test_unknown_functions_are_refused(uniform):
+    x = uniform(0.5, 2, 20, 1)
+    for options in ({"primitives": ["sinn"]}, {"forbidden": ["sinn"]}):
+        with pytest.raises(OptionError, match="closest are 'sin'"):
+            discover(x, x[:, 0], **options)
+
+
+def test_names_of_a_tree():
+    tree = sum_of(Curve("sin", monomial({0: 2.0, 1: -1.0})), Curve("x", Input(0), c=2.0), Curve("0", Input(0), d=3.0))
+    assert sorted(names(tree)) == ["1/x", "sin", "x^2"]
+    assert Rules(frozenset({"cos"})).allow(tree)
+    assert not Rules(frozenset({"1/x"})).allow(tree)
+    assert not Rules(most_complex=2).allow(tree)
+
+
+def bump(u):
+    return torch.exp(-u.abs()) * torch.sin(u)
+
+
+@pytest.fixture
+def own():
+    """A function of one's own, known while a test runs."""
+    name = "bump"
+    try:
+        get_primitive(name)
+    except OptionError:
+        register_primitive(
+            Primitive(
+                name=name,
+                function=bump,
+                derivative=lambda u: torch.exp(-u.abs()) * (torch.cos(u) - torch.sign(u) * torch.sin(u)),
+                expression=sympy.Function("bump"),
+                complexity=3,
+                kinks=(0.0,),
+            )
+        )
+    return name
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_functions_of_one_s_own(jobs, own, uniform):
+    x = uniform(-2, 2, 200, 2)
+    found = discover(x, x[:, 0] * bump(x[:, 1]) + x[:, 1] ** 2, jobs=jobs, max_time=60)
+    x0, x1 = sympy.symbols("x0 x1")
+    assert sympy.expand(found.formula - x0 * sympy.Function(own)(x1) - x1**2) == 0
+
+
+def test_formulas_of_limited_size(uniform):
+    x = uniform(0.5, 2, 200, 2)
+    y = x[:, 0] * (-x[:, 1]).exp() + 0.1 * x[:, 0] ** 2
+    found = discover(x, y, max_complexity=6, max_time=10)
+    assert all(formula.complexity <= 6 for formula in found.formulas)
+    assert len(discover(x, y, max_complexity=1, max_time=5).formulas) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_complexity": 0},
+        {"model_selection": "nicest"},
+        {"jobs": 0},
+        {"jobs": 1.5},
+        {"noise": "little"},
+        {"noise": -1},
+        {"max_time": 0},
+        {"start": [KAN([1, 1])]},
+        {"start": [KAN([2, 1])]},
+    ],
+)
+def test_options_out_of_range(options, uniform):
+    x = uniform(0.5, 2, 20, 1)
+    with pytest.raises(OptionError):
+        discover(x, x[:, 0], **options)
+
+
+# ------------------------------------------------------------------------------------------------ pick and table
+
+
+def formula(complexity, loss, bits):
+    return Formula(
+        expression=sympy.Symbol("x") ** complexity,
+        complexity=complexity,
+        loss=loss,
+        r2=1 - loss,
+        description_length=bits,
+        model=KAN([1, 1]),
+    )
+
+
+def test_rules_that_pick():
+    rows = [formula(1, 1.0, 0.0), formula(3, 0.014, -30.0), formula(9, 0.012, -20.0), formula(20, 0.01, -10.0)]
+    assert Front.of(rows, "best").picked.complexity == 3
+    assert Front.of(rows, "accuracy").picked.complexity == 20
+    assert Front.of(rows, "simplest").picked.complexity == 3
+    exact = [formula(1, 1.0, 0.0), formula(3, 1e-30, -50.0), formula(9, 1e-32, -40.0)]
+    assert Front.of(exact, "simplest").picked.complexity == 3  # both leave nothing but rounding
+    assert set(SELECTIONS) == {"best", "accuracy", "simplest"}
+
+
+def test_formulas_by_index_and_the_table_in_latex(uniform):
+    x = uniform(0.5, 2, 100, 2)
+    generator = torch.Generator().manual_seed(1)
+    y = 1.23456789 * x[:, 0] / x[:, 1] + 0.01 * torch.randn(100, generator=generator, dtype=F64)
+    found = discover(x, y, names=["alpha", "b"], max_time=10)
+    for index, row in enumerate(found.formulas):
+        assert torch.equal(found.predict(x, index), row.model(x).detach()[:, 0])
+    assert torch.equal(found.predict(x), found.predict(x, found.formulas.rows.index(found.formulas.picked)))
+    with pytest.raises(OptionError, match="counted from 0"):
+        found.predict(x, len(found.formulas))
+    text = found.latex()
+    assert text.count(r"\\") == len(found.formulas) + 1
+    assert r"\alpha" in text
+    assert "1.2345678" not in text  # a few digits are enough to read
+
+
+# ------------------------------------------------------------------------------------------------ start and cores
+
+
+def hard(x):
+    return (x[:, 0] * x[:, 1]).sin() + (x[:, 1] + x[:, 0] ** 2).log() * x[:, 1]
+
+
+def test_a_search_goes_on_from_what_is_known(uniform):
+    x = uniform(0.5, 2, 200, 2)
+    y = x[:, 0] * (-x[:, 1]).exp()
+    before = discover(x, y, forbidden=["exp"], max_time=4)
+    after = discover(x, y, start=[each.model for each in before.formulas], max_time=20)
+    assert float((after.predict(x) - y).abs().max()) < 1e-9
+    again = discover(x, y, start=after)
+    assert again.formula == after.formula
+    assert not any("done" in stage for stage in again.stages)
+
+
+def test_stages_that_were_done_are_not_repeated(uniform, monkeypatch):
+    x = uniform(0.5, 2, 100, 2)
+    generator = torch.Generator().manual_seed(1)
+    y = hard(x) + 0.2 * torch.randn(100, generator=generator, dtype=F64)
+    before = discover(x, y, max_time=2, forbidden=["sin", "cos", "log"])
+    begun = []
+
+    def watched(problem, *, stages, **others):
+        begun.extend(stage.name for stage in stages)
+        return solve(problem, stages=(), **others)
+
+    monkeypatch.setattr("edgewise.discovery.search.solve", watched)
+    after = discover(x, y, start=before, max_time=5)
+    assert before.finished
+    assert begun
+    assert not set(begun) & set(before.finished)
+    assert set(before.finished) <= set(after.finished)
+
+
+def test_several_processes_find_the_same(uniform):
+    x = uniform(0.5, 2, 200, 2)
+    y = (x[:, 0] * x[:, 1]).sin() + x[:, 1] ** 2
+    one, two = (discover(x, y, jobs=jobs, max_time=60) for jobs in (1, 2))
+    assert one.formula == two.formula
+    assert one.stages == two.stages
+
+
+def test_the_same_seed_gives_the_same(uniform):
+    x = uniform(0.5, 2, 150, 2)
+    generator = torch.Generator().manual_seed(2)
+    y = x[:, 0] / (1 + x[:, 1]) + 0.01 * torch.randn(150, generator=generator, dtype=F64)
+    one, two = (discover(x, y, seed=3, max_time=120) for _ in range(2))
+    assert str(one) == str(two)
+
+
+def test_progress_shows_the_best_formula_so_far(uniform, capfd):
+    x = uniform(0.5, 2, 100, 2)
+    discover(x, x[:, 0] * x[:, 1], names=["mass", "height"], progress=True)
+    written = capfd.readouterr()
+    assert "best so far: height*mass" in written.err
+    assert written.out == ""
+
+
+def test_the_pure_noise_of_many_draws_is_a_constant():
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.rand((200, 3), generator=generator, dtype=F64)
+        y = 5 + torch.randn(200, generator=generator, dtype=F64)
+        found = discover(x, y, seed=seed)
+        assert found.formula.is_number, f"seed {seed}: {found.formula}"
+        assert float(found.formula) == pytest.approx(float(y.mean()))
