@@ -70,6 +70,13 @@ def test_the_judge_knows_the_formula(found, exact, strict):
     assert verdict(problem, found) == {"exact": exact, "strict": strict}
 
 
+def test_numbers_inside_of_functions_are_compared_to_three_decimals():
+    problem = Problem("test", 1 / (sympy.exp(x / (2 * sympy.pi)) - 1), {"x": (0.5, 2.0)})
+    for number, exact in ((0.15919, True), (0.1612, False)):
+        found = 1 / (sympy.exp(sympy.Float(number) * x) - 1)
+        assert verdict(problem, found) == {"exact": exact, "strict": exact}
+
+
 def test_rows_are_measured_and_summed_up(tmp_path, monkeypatch):
     arguments = [
         "--tables",

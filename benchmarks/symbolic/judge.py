@@ -27,8 +27,8 @@ def verdict(problem: Problem, found: sympy.Expr) -> dict[str, bool]:
         found: a formula of the problem's symbols.
 
     Returns:
-        "exact": with floats rounded to three decimals, truth minus formula is a constant, or truth over formula one
-        that is not 0. "strict": the difference is 0, and no term of the formula vanished by the rounding.
+        "exact": with floats of both rounded to three decimals, truth minus formula is a constant, or truth over
+        formula one that is not 0. "strict": the difference is 0, and no term of the formula vanished by the rounding.
     """
     x, truth = problem.draw(_ROWS, 0.0, seed=4321)
     values = problem.values(found, x)
@@ -43,11 +43,25 @@ def verdict(problem: Problem, found: sympy.Expr) -> dict[str, bool]:
     if not apart < _FAR:
         return {"exact": False, "strict": False}
     rounded = _rounded(found)
-    difference, quotient = _simplified(problem.formula - rounded), _simplified(problem.formula / rounded)
+    difference, quotient = _compared(problem.formula, rounded)
     exact = _is_number(difference) or (_is_number(quotient) and quotient != 0)
+    if not exact:
+        # A number such as 1/(2·pi) inside of a function is a float to three decimals, too.
+        difference, quotient = _compared(_rounded(_in_floats(problem.formula)), _rounded(_in_floats(rounded)))
+        exact = _is_number(difference) or (_is_number(quotient) and quotient != 0)
     small = any(abs(float(value)) < _VISIBLE for value in found.atoms(sympy.Float))
     strict = exact and not small and difference is not None and _rounded(difference) == 0
     return {"exact": exact, "strict": bool(strict)}
+
+
+def _compared(truth: sympy.Expr, found: sympy.Expr) -> tuple[sympy.Expr | None, sympy.Expr | None]:
+    return _simplified(truth - found), _simplified(truth / found)
+
+
+def _in_floats(expression: sympy.Expr) -> sympy.Expr:
+    """With every number that is not whole as a float, also inside of functions, where evalf leaves it."""
+    numbers = expression.atoms(sympy.NumberSymbol) | {q for q in expression.atoms(sympy.Rational) if not q.is_Integer}
+    return expression.xreplace({number: sympy.Float(number) for number in numbers})
 
 
 def _rounded(expression: sympy.Expr) -> sympy.Expr:

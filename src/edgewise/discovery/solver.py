@@ -31,14 +31,14 @@ from edgewise.symbolic import canonical
 from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
-DIRECT: tuple[Stage, ...] = (Products(), Polynomials(), Quotients(), Ridge(), Curves(), Strip(), Sums(), Curves.deep())
+DIRECT: tuple[Stage, ...] = (Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Curves.deep())
 """Stages that need no more than seconds."""
 STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())
 _KEPT = 8
 _DEEPEST = 3
 _REFITTED = 2  # formulas of a stage whose constants are fitted together
 _STEPS = 20
-_ROWS, _NOISY_ROWS = 300, 1000
+_ROWS, _NOISY_ROWS = 300, 4000
 _PROMISING = 0.5  # error from which that is worth the time
 _BITS_PER_NODE = 3.0
 _QUICK = 4  # stages that are tried in any case

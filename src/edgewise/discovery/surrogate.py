@@ -15,7 +15,11 @@ from edgewise.training.multilevel import Rows
 _PAD = 1e-9
 _TRIES = 60  # in the search of the best degrees
 _WHITE = 0.97  # share of its spread that a smooth fit leaves of noise
+_LUCK = 25.0  # over the number of rows: what it may explain of noise by chance
 _SIGMAS = 3.5
+_BINS, _FEWEST_IN_BIN = 20, 5
+_BIN_SIGMAS = 3.5  # of a sum of squares, whose distribution has a long tail
+_MIDWAY = 0.5  # squares of relative errors fall as y^(-2) where the errors are absolute, as y^0 where they are relative
 
 
 def smooth_error(x: Tensor, y: Tensor, seed: int = 0) -> float:
@@ -81,7 +85,7 @@ def errors_are_relative(x: Tensor, y: Tensor, seed: int = 0) -> bool:
     off = (predicted - rows.y_held[:, 0]).square()
     large = predicted > predicted.median()
     step = log.std(correction=0) * (predicted[large].median() - predicted[~large].median())
-    return not float(off[large].mean() / off[~large].mean()) < math.exp(-float(step))
+    return not float(off[large].median() / off[~large].median()) < math.exp(-_MIDWAY * float(step))
 
 
 def _unit_rows(x: Tensor, y: Tensor, seed: int) -> Rows:
@@ -93,6 +97,9 @@ def _unit_rows(x: Tensor, y: Tensor, seed: int) -> Rows:
 
 def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) -> bool:
     """Whether values show no dependence on inputs: neither along one, nor along a curve, nor of a smooth fit.
+
+    Along each order neighbours are compared, which sees what is rough, and means of many neighbours, which sees what
+    is smooth and small.
 
     Args:
         x: inputs, shape (N, I).
@@ -107,11 +114,15 @@ def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) ->
     ranks = values.argsort(stable=True).argsort().to(values.dtype)
     standard = (ranks - ranks.mean()) / ranks.std(correction=0)
     bound = _SIGMAS / math.sqrt(len(values))
+    bins = min(_BINS, len(values) // _FEWEST_IN_BIN)
     for column in (*x.T, along):
         ordered = standard[column.argsort(stable=True)]
         if float((ordered[1:] * ordered[:-1]).mean()) > bound:
             return False
-    return smooth_error(x, ranks, seed) > _WHITE
+        sums = torch.stack([part.sum().square() / len(part) for part in ordered.tensor_split(bins)])
+        if float(sums.sum()) > bins - 1 + _BIN_SIGMAS * math.sqrt(2 * (bins - 1)):
+            return False
+    return smooth_error(x, ranks, seed) > min(_WHITE, 1 - _LUCK / len(values))
 
 
 class Surrogate:

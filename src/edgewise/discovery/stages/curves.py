@@ -13,7 +13,8 @@ from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scale
 from edgewise.symbolic import Match, rank_matches
 
 _ROWS = 200
-_MOST_MATCHES = 3
+_NOISY = 1e-4
+_MOST_MATCHES, _MOST_NOISY_MATCHES = 3, 5
 _INNER = ("x^2", "1/x", "log", "sqrt", "exp", "sin", "cos")
 _FACTORS = (1.0, -1.0, 2.0, -2.0)
 
@@ -41,7 +42,7 @@ class Curves:
         del solve
         if problem.x.shape[1] != 1:
             return
-        few = problem.thinned(_ROWS)
+        few = problem.binned(_ROWS) if problem.noise > _NOISY else problem.thinned(_ROWS)
         columns = inputs_of(few.x)
         for exponent in self.factors:
             yield from _matched(few, columns.curves("x"), exponent)
@@ -60,7 +61,9 @@ def _matched(problem: Problem, inner: Library, exponent: float) -> Iterator[Tree
         if time.monotonic() > problem.deadline:
             return
         matches = rank_matches(inner.values[:, 0], target, primitives, weights=weight.square())
-        for match in sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]:
+        # Without noise the right function is the one that leaves least; with noise others come as close.
+        by_error = sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]
+        for match in matches[:_MOST_NOISY_MATCHES] if problem.noise > _NOISY else by_error:
             curve = undo(_curve(match, inner.trees[0]))
             yield product_of(power(Input(0), exponent), curve) if exponent else curve
 
