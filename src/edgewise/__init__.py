@@ -30,18 +30,21 @@ if TYPE_CHECKING:
     from edgewise.training import (
         LBFGS,
         Adam,
+        Anchor,
         History,
         LevenbergMarquardt,
         Smoothness,
         Sparsity,
         fit,
         fit_multilevel,
+        remember,
         spline_floor,
         standard_errors,
     )
 
 _HOMES = {
     "Adam": "training",
+    "Anchor": "training",
     "BSpline": "basis",
     "Chebyshev": "basis",
     "DataError": "errors",
@@ -78,6 +81,7 @@ _HOMES = {
     "load": "kan",
     "read_table": "data",
     "register_primitive": "primitives",
+    "remember": "training",
 }
 
 __version__ = "0.1.0"
@@ -86,6 +90,7 @@ __all__ = [
     "KAN",
     "LBFGS",
     "Adam",
+    "Anchor",
     "BSpline",
     "Chebyshev",
     "DataError",
@@ -118,6 +123,7 @@ __all__ = [
     "load",
     "read_table",
     "register_primitive",
+    "remember",
     "spline_floor",
     "standard_errors",
 ]

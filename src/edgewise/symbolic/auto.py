@@ -25,7 +25,7 @@ from edgewise.symbolic.constants import canonical, snapped
 from edgewise.symbolic.match import Match, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, with_match
 from edgewise.training import CrossEntropy, Loss, find_loss, fit
-from edgewise.training.fit import training_rows
+from edgewise.training.problem import training_rows
 
 Model = TypeVar("Model", bound=Network)
 

@@ -1,9 +1,11 @@
 """Training: `fit`, solvers, losses, penalties and the history of a fit."""
 
+from edgewise.training.anchor import Anchor
 from edgewise.training.fit import Callback, fit
 from edgewise.training.floor import spline_floor
 from edgewise.training.history import History, Reason
 from edgewise.training.losses import CrossEntropy, Loss, MeanSquaredError, ModelLoss, Poisson, find_loss
+from edgewise.training.memory import remember
 from edgewise.training.multilevel import fit_multilevel
 from edgewise.training.penalties import Penalty, Smoothness, Sparsity, Sum
 from edgewise.training.progress import LiveLine
@@ -14,6 +16,7 @@ from edgewise.training.weights import sample_weights
 __all__ = [
     "LBFGS",
     "Adam",
+    "Anchor",
     "Callback",
     "CrossEntropy",
     "History",
@@ -32,6 +35,7 @@ __all__ = [
     "find_loss",
     "fit",
     "fit_multilevel",
+    "remember",
     "sample_weights",
     "spline_floor",
     "standard_errors",

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgewise.data import as_dataset
-from edgewise.errors import DataError, OptionError, ShapeError
+from edgewise.errors import OptionError
 from edgewise.network import SAMPLE_SIZE, Network
 from edgewise.threads import threads_for
+from edgewise.training.anchor import Anchor
 from edgewise.training.history import History, Reason
-from edgewise.training.losses import CrossEntropy, Loss, ModelLoss, find_loss
-from edgewise.training.objective import CallableObjective, Objective, OutputObjective
+from edgewise.training.losses import Loss, ModelLoss, find_loss
+from edgewise.training.objective import Objective
 from edgewise.training.penalties import Penalty
+from edgewise.training.problem import DataRows, objective_of, training_rows, weighted
 from edgewise.training.progress import Progress
 from edgewise.training.ranges import fit_grids_to_values
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Run, Solver, Step
-from edgewise.training.weights import sample_weights
 
 _STEPS_BETWEEN_GRID_MOVES = 5
 _CALM_AFTER = 0.7  # of the steps: then grids stay, so that the solver can converge
@@ -68,6 +68,7 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     steps: int = 100,
     loss: str | Loss | ModelLoss = "mse",
     penalty: Penalty | None = None,
+    anchor: Anchor | None = None,
     weights: Any = None,
     validation: float | Any = None,
     batch: int | None = None,
@@ -93,6 +94,9 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
             a callable of (model, batch) that returns a 0-d objective or 1-d residual rows. The batch is (X, y), or X
             where there are no targets.
         penalty: added to the loss, such as `Sparsity()`.
+        anchor: what `edgewise.remember` kept of earlier data. Its sum is added to the sum of the losses of these rows,
+            so that rows count alike, old or new; the total is divided by the number of these rows. Grids stay where
+            they are, so the domains have to reach over all that is to come.
         weights: how much each row of the training data counts, shape (N,), 0 or more and not all zero. A row of
             weight 2 counts like two of the same, one of weight 0 is left out; only their ratios matter.
         validation: a share of the rows to hold out, or data of its own; the best step is chosen by its loss.
@@ -111,7 +115,8 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     Raises:
         DataError: data are missing, or hold NaN or infinite values, or weights are negative or all zero.
         ShapeError: data do not fit the model.
-        OptionError: an option is unknown or out of range, or a callable loss is given weights.
+        OptionError: an option is unknown or out of range, a callable loss is given weights, or the anchor is that of
+            another network.
 
     Example:
         >>> import edgewise as ew
@@ -125,15 +130,16 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
     """
     _check_options(steps, batch, patience, max_time)
     chosen_loss = find_loss(loss)
-    rows = _Rows(*training_rows(model, (data, y) if y is not None else data, chosen_loss))
+    rows = DataRows(*training_rows(model, (data, y) if y is not None else data, chosen_loss))
     if weights is not None:
-        rows = _weighted(rows, weights, chosen_loss)
+        rows = weighted(rows, weights, chosen_loss)
     rows, held_out = _hold_out(model, rows, validation, chosen_loss, seed)
-    objective = _objective(model, rows, chosen_loss, penalty)
+    kept = None if anchor is None else anchor.checked(model).times(1 / len(rows.x))
+    objective = objective_of(model, rows, chosen_loss, penalty, kept)
     run = _choose_solver(solver, objective, batch).start(objective, seed=seed)
     model.sample = random_sample(rows.x, seed)
     stopping = Stopping(target=target, patience=patience, max_time=max_time)
-    scored = None if held_out is None else _objective(model, held_out, chosen_loss, None)
+    scored = None if held_out is None else objective_of(model, held_out, chosen_loss, anchor=kept)
     training = _Training(model, objective, run, scored, stopping, list(callbacks), steps)
     with (
         threads_for(len(objective.x) * objective.parameters.numel()),
@@ -177,7 +183,8 @@ class _Training:
         return self.history
 
     def _step(self, number: int, started: float, shown: Progress | None) -> Reason | None:
-        calm = number > _CALM_AFTER * self.steps
+        # An anchor is about the coefficients on the grids as they are.
+        calm = number > _CALM_AFTER * self.steps or self.objective.anchor is not None
         if not calm and number % _STEPS_BETWEEN_GRID_MOVES == 1:
             self._move_grids()
         self.compared = False
@@ -222,7 +229,10 @@ class _Training:
         """
         validation = None if self.held_out is None else float(self.held_out.loss().detach())
         self.compared = True
-        score = validation if validation is not None else (self.objective.value() if objective is None else objective)
+        if self.held_out is not None:
+            score = self.held_out.value()
+        else:
+            score = self.objective.value() if objective is None else objective
         if self.best is None or score < self.best[0]:
             self.best = (score, {name: value.detach().clone() for name, value in self.model.state_dict().items()})
             self.stale = 0
@@ -251,44 +261,14 @@ def _check_options(steps: int, batch: int | None, patience: int | None, max_time
         raise OptionError(f"max_time must be a positive number of seconds, got {max_time!r}")
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Inputs (N, I), targets as the loss takes them, and weights (N,); None where there are none."""
-
-    x: Tensor
-    y: Tensor | None
-    weights: Tensor | None = None
-
-    def __getitem__(self, chosen: Tensor) -> _Rows:
-        """Some of the rows, by index or mask."""
-        y, weights = (None if part is None else part[chosen] for part in (self.y, self.weights))
-        return _Rows(self.x[chosen], y, weights)
-
-
-def training_rows(model: Network, data: Any, loss: Loss | ModelLoss) -> tuple[Tensor, Tensor | None]:
-    """Checked training inputs and targets on the model's device; None where there are no targets."""
-    wants_labels = isinstance(loss, CrossEntropy)
-    dataset = as_dataset(data, dtype=model.dtype, labels=wants_labels)
-    x, y = dataset.train_input, dataset.train_target
-    if x.shape[1] != model.in_features:
-        raise ShapeError(f"the model has {model.in_features} inputs, got data with {x.shape[1]} columns")
-    device = model.sample.device
-    missing = y.dim() == 2 and y.shape[1] == 0
-    if callable(loss):
-        return x.to(device), None if missing else y.to(device)
-    if missing:
-        raise DataError("got no targets; pass fit(X, y) or a dataset with train_target")
-    return x.to(device), loss.check(y, model.out_features).to(device)
-
-
 def _hold_out(
-    model: Network, rows: _Rows, validation: float | Any, loss: Loss | ModelLoss, seed: int
-) -> tuple[_Rows, _Rows | None]:
+    model: Network, rows: DataRows, validation: float | Any, loss: Loss | ModelLoss, seed: int
+) -> tuple[DataRows, DataRows | None]:
     """Split off validation rows, which keep their weights, or read them from the data given for it."""
     if validation is None:
         return rows, None
     if not isinstance(validation, float):
-        return rows, _Rows(*training_rows(model, validation, loss))
+        return rows, DataRows(*training_rows(model, validation, loss))
     total = len(rows.x)
     count = round(validation * total)
     if not 0 < validation < 1 or not 0 < count < total:
@@ -298,25 +278,6 @@ def _hold_out(
         )
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).to(rows.x.device)
     return rows[order[count:]], rows[order[:count]]
-
-
-def _weighted(rows: _Rows, weights: Any, loss: Loss | ModelLoss) -> _Rows:
-    """The rows that count, with their weights."""
-    if callable(loss):
-        raise OptionError(
-            "weights go with a named loss or a `Loss`; a callable loss multiplies its residual rows by the roots of "
-            "the weights itself"
-        )
-    checked = sample_weights(weights, rows.x)
-    return _Rows(rows.x, rows.y, checked)[checked > 0]
-
-
-def _objective(model: Network, rows: _Rows, loss: Loss | ModelLoss, penalty: Penalty | None) -> Objective:
-    if callable(loss):
-        return CallableObjective(model, rows.x, rows.y, loss, penalty)
-    assert rows.y is not None
-    weights = None if rows.weights is None else rows.weights / rows.weights.mean()
-    return OutputObjective(model, rows.x, rows.y, loss, penalty, weights)
 
 
 def _choose_solver(solver: str | Solver, objective: Objective, batch: int | None) -> Solver:

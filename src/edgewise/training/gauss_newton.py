@@ -71,6 +71,22 @@ class Linearisation:
         """See `QuadraticModel.solve`; None where the damped curvature is not numerically positive definite."""
         return cholesky_solution(self.curvature, damping * self.scale, -self.gradient)
 
+    def at(self, step: Tensor) -> Tensor:
+        """Its value a step away, 0-d, differentiable by the step, which has shape (P,)."""
+        return self.value + (self.gradient + self.curvature @ step / 2) @ step
+
+    def moved(self, step: Tensor) -> Linearisation:
+        """The same quadratic function, written about a point that is a step away."""
+        return Linearisation(float(self.at(step)), self.gradient + self.curvature @ step, self.curvature)
+
+    def plus(self, other: Linearisation) -> Linearisation:
+        """The sum of two about the same point."""
+        return Linearisation(self.value + other.value, self.gradient + other.gradient, self.curvature + other.curvature)
+
+    def times(self, factor: float) -> Linearisation:
+        """A multiple."""
+        return Linearisation(factor * self.value, factor * self.gradient, factor * self.curvature)
+
 
 def cholesky_solution(matrix: Tensor, added: Tensor | float, rhs: Tensor) -> Tensor | None:
     """(matrix + diag(added))⁻¹·rhs, or None where the sum is not numerically positive definite."""
@@ -91,6 +107,11 @@ def blocks_of(model: Network) -> list[Block]:
 def get_parameters(model: Network) -> Tensor:
     """All free parameters as one vector, shape (P,)."""
     return torch.cat([block.gather().flatten() for block in blocks_of(model)])
+
+
+def differentiable_parameters(model: Network) -> Tensor:
+    """The same with gradients."""
+    return torch.cat([block.gather(list(block.parameters())).flatten() for block in blocks_of(model)])
 
 
 def set_parameters(model: Network, values: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgewise.errors import OptionError
 from edgewise.network import Network
+from edgewise.training.anchor import Anchor
 from edgewise.training.conjugate_gradients import IterativeModel
 from edgewise.training.dual import DualModel
 from edgewise.training.gauss_newton import (
@@ -40,12 +41,14 @@ class Objective(abc.ABC):
         model: the network whose parameters are trained.
         x: inputs, shape (N, I).
         penalty: what is added to the loss, or None.
+        anchor: earlier data, also added, or None; in units of the loss.
     """
 
-    def __init__(self, model: Network, x: Tensor, penalty: Penalty | None) -> None:
+    def __init__(self, model: Network, x: Tensor, penalty: Penalty | None, anchor: Anchor | None = None) -> None:
         self.model = model
         self.x = x
         self.penalty = penalty
+        self.anchor = anchor
 
     @abc.abstractmethod
     def loss(self) -> Tensor:
@@ -60,14 +63,19 @@ class Objective(abc.ABC):
         """The same on some of the rows."""
 
     def penalty_value(self) -> Tensor:
-        """The penalty, 0-d, differentiable; zero where there is none."""
+        """What penalty and anchor add, 0-d, differentiable; zero where there is neither."""
+        penalty = self._penalty()
+        return penalty if self.anchor is None else penalty + self.anchor.total(self.model)
+
+    def _penalty(self) -> Tensor:
+        """The penalty alone, 0-d, differentiable."""
         if self.penalty is None:
             return self.x.new_zeros(())
         return self.penalty(self.model, self.model.trace(self.x))
 
     def total(self) -> Tensor:
         """Loss and penalty, 0-d, differentiable."""
-        return self.loss() if self.penalty is None else self.loss() + self.penalty_value()
+        return self.loss() if self.penalty is None and self.anchor is None else self.loss() + self.penalty_value()
 
     @torch.no_grad()
     def value(self) -> float:
@@ -90,6 +98,8 @@ class Objective(abc.ABC):
     def linearise(self) -> QuadraticModel:
         """Loss and penalty near the present parameters."""
         near = self.loss_linearised()
+        if self.anchor is not None:
+            near = near.plus(self.anchor.linearised(self.model))
         if self.penalty is None:
             return near
         value, gradient, matrices = self.penalty_linearised(self.penalty)
@@ -104,7 +114,7 @@ class Objective(abc.ABC):
     def penalty_linearised(self, penalty: Penalty) -> tuple[float, Tensor, list[Tensor]]:
         """Value, gradient (P,), and for every block the curvatures of its free edges, (E, K, K)."""
         with torch.enable_grad():
-            value = self.penalty_value()
+            value = self._penalty()
             gradient = self._gradient(value)
         with torch.no_grad():
             trace = self.model.trace(self.x)
@@ -134,6 +144,7 @@ class OutputObjective(Objective):
         penalty: what is added to the loss, or None.
         weights: what each sample counts, shape (N,), of mean one over all samples; all the same if None. Batches keep
             them as they are, so that the mean of the batches' losses is that of all samples.
+        anchor: earlier data, also added, or None; in units of the loss.
     """
 
     def __init__(
@@ -144,8 +155,9 @@ class OutputObjective(Objective):
         loss: Loss,
         penalty: Penalty | None,
         weights: Tensor | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
-        super().__init__(model, x, penalty)
+        super().__init__(model, x, penalty, anchor)
         self.target = target
         self.loss_of_outputs = loss
         self.weights = weights
@@ -172,9 +184,9 @@ class OutputObjective(Objective):
         return super().linearise() if len(self.parameters) <= MOST_DENSE_PARAMETERS else self.iterative_model()
 
     def _has_few_rows(self) -> bool:
-        """Whether a matrix of the rows' size is the better one; penalties need that of the parameters' size."""
+        """Whether a matrix of the rows' size is better; penalties and anchors need that of the parameters' size."""
         parameters, rows = len(self.parameters), len(self.x) * self.model.out_features
-        if self.penalty is not None or parameters <= _FEW_PARAMETERS:
+        if self.penalty is not None or self.anchor is not None or parameters <= _FEW_PARAMETERS:
             return False
         return rows <= (_MOST_DUAL_ROWS if parameters > MOST_DENSE_PARAMETERS else parameters // 2)
 
@@ -202,7 +214,9 @@ class OutputObjective(Objective):
     def batch(self, rows: Tensor) -> OutputObjective:
         """See `Objective.batch`."""
         weights = None if self.weights is None else self.weights[rows]
-        return OutputObjective(self.model, self.x[rows], self.target[rows], self.loss_of_outputs, self.penalty, weights)
+        return OutputObjective(
+            self.model, self.x[rows], self.target[rows], self.loss_of_outputs, self.penalty, weights, self.anchor
+        )
 
     def _mean_loss(self, output: Tensor) -> Tensor:
         if self.weights is None:
@@ -222,9 +236,15 @@ class CallableObjective(Objective):
     """A callable of (model, batch) that returns a 0-d loss or 1-d residual rows, whose mean square is the loss."""
 
     def __init__(
-        self, model: Network, x: Tensor, target: Tensor | None, loss: ModelLoss, penalty: Penalty | None
+        self,
+        model: Network,
+        x: Tensor,
+        target: Tensor | None,
+        loss: ModelLoss,
+        penalty: Penalty | None,
+        anchor: Anchor | None = None,
     ) -> None:
-        super().__init__(model, x, penalty)
+        super().__init__(model, x, penalty, anchor)
         self.target = target
         self.function = loss
 
@@ -288,4 +308,4 @@ class CallableObjective(Objective):
     def batch(self, rows: Tensor) -> CallableObjective:
         """See `Objective.batch`."""
         target = None if self.target is None else self.target[rows]
-        return CallableObjective(self.model, self.x[rows], target, self.function, self.penalty)
+        return CallableObjective(self.model, self.x[rows], target, self.function, self.penalty, self.anchor)

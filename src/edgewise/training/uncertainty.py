@@ -9,10 +9,10 @@ from torch import Tensor
 
 from edgewise.errors import OptionError
 from edgewise.network import Network
-from edgewise.training.fit import training_rows
 from edgewise.training.gauss_newton import get_parameters, jacobian_rows
 from edgewise.training.losses import MeanSquaredError
 from edgewise.training.multilevel.smoothing import SmoothedObjective
+from edgewise.training.problem import training_rows
 
 _MOST_PARAMETERS = 4000
 _UPDATES = 3  # of the smoothing, from the network as it is

@@ -15,7 +15,7 @@ from edgewise.network import Network
 from edgewise.surgery import scale_outputs
 from edgewise.surgery.blocks import Model
 from edgewise.threads import threads_for
-from edgewise.training.fit import random_sample, training_rows
+from edgewise.training.fit import random_sample
 from edgewise.training.gauss_newton import get_parameters
 from edgewise.training.history import History, Reason
 from edgewise.training.losses import MeanSquaredError
@@ -23,6 +23,7 @@ from edgewise.training.multilevel.climber import Climber, Contestant
 from edgewise.training.multilevel.race import Starter, race
 from edgewise.training.multilevel.rows import Rows, rmse, spread_of
 from edgewise.training.multilevel.starts import restarted, thinned, warm_up
+from edgewise.training.problem import training_rows
 
 EXACT = 1e-14  # of the spread of the targets: nothing more to win
 SHARE_OF_RACE = 0.85  # of the time; the rest is for training the best on all rows
