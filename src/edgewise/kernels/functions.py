@@ -14,6 +14,8 @@ from edgewise.basis import Basis
 from edgewise.kernels import rules
 from edgewise.kernels.dispatch import select
 
+_REPEATED = 4  # dimensions of coefficients that are mapped over samples
+
 
 def _computed(operation: str) -> Callable[..., Any]:
     """One contraction on the backend that serves the call, without any derivative."""
@@ -22,7 +24,25 @@ def _computed(operation: str) -> Callable[..., Any]:
         *given, basis, backend, order = inputs
         return getattr(select(basis, order, given[:-1], backend), operation)(*given, basis, order)
 
-    return compute
+    return _once_for_all(operation, compute) if operation != "coefficient_gradient" else compute
+
+
+def _once_for_all(operation: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, and quick where all samples have one set of coefficients, repeated to tell their gradients apart."""
+
+    def compute_once(*inputs: Any) -> Any:
+        x, c, *others = inputs
+        if c.dim() != _REPEATED or c.stride(0) != 0:
+            return compute(*inputs)
+        *tensors, grid, basis, backend, order = others
+        if operation == "gradients":
+            pulled = _COMPUTED.pullback(x, c, tensors[0], grid, basis, backend, order + 1)
+            return pulled, _COMPUTED.coefficient_gradient(x, *tensors, grid, basis, backend, order)
+        flat = [None if tensor is None else tensor.flatten(0, 1) for tensor in (x, *tensors)]
+        result = compute(flat[0], c[0], *flat[1:], grid, basis, backend, order)
+        return result.unflatten(0, x.shape[:2])
+
+    return compute_once
 
 
 def _function(

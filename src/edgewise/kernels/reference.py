@@ -44,7 +44,10 @@ class ReferenceBackend:
         self, x: Tensor, g: Tensor, v: Tensor | None, grid: Tensor, basis: Basis, order: int
     ) -> Tensor:
         """C[i,m,o] = Σ_b v[b,i] g[b,o] B_m⁽ⁿ⁾(x[b,i])."""
-        values = _weighted(basis.values(x, grid, order), v).mT
+        values = _weighted(basis.values(x, grid, order), v)
+        if x.shape[-2] == 1:  # gradients by sample: nothing to add up
+            return values.squeeze(-3).unsqueeze(-1) * g.unsqueeze(-2)
+        values = values.mT
         product = (_join(values, -1).mT @ g).reshape(*g.shape[:-2], *values.shape[-2:], g.shape[-1])
         return product.transpose(-3, -2).contiguous()
 

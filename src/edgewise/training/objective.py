@@ -26,6 +26,7 @@ from edgewise.training.gauss_newton import (
 from edgewise.training.jacobian import Jacobian
 from edgewise.training.losses import Loss, ModelLoss
 from edgewise.training.penalties import Penalty
+from edgewise.training.row_jacobian import RowJacobian
 
 _ROWS_AT_A_TIME = 256
 _FEW_PARAMETERS = 500  # up to here a curvature matrix is quick, whatever the data
@@ -247,6 +248,7 @@ class CallableObjective(Objective):
         super().__init__(model, x, penalty, anchor)
         self.target = target
         self.function = loss
+        self.local_jacobian = RowJacobian(model, self._evaluate)
 
     @property
     def _data(self) -> Any:
@@ -271,7 +273,7 @@ class CallableObjective(Objective):
         return result if result.dim() == 0 else result.square().mean()
 
     def loss_linearised(self) -> Linearisation:
-        """See `Objective.loss_linearised`; rows are differentiated by autograd, many at a time.
+        """See `Objective.loss_linearised`; rows are differentiated all at once where they are local, else in turn.
 
         Returns:
             Value, gradient and curvature.
@@ -280,26 +282,30 @@ class CallableObjective(Objective):
             OptionError: the callable returns a scalar, which has no Gauss–Newton curvature.
         """
         with torch.enable_grad():
-            rows = self._evaluate()
-            if rows.dim() == 0:
-                raise OptionError(
-                    "Levenberg–Marquardt needs residual rows: return a 1-d tensor from the loss, or use solver=LBFGS()"
-                )
-            named = dict(self.model.named_parameters())
-            identity = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
-            jacobian = torch.cat([self._jacobian(rows, part, named) for part in identity.split(_ROWS_AT_A_TIME)])
-        rows = rows.detach()
+            rows, jacobian = self.local_jacobian() or self._jacobian_in_turn()
         scale = 2 / len(rows)
         return Linearisation(float(rows.square().mean()), scale * (jacobian.T @ rows), scale * (jacobian.T @ jacobian))
 
-    def _jacobian(self, rows: Tensor, seeds: Tensor, named: dict[str, nn.Parameter]) -> Tensor:
+    def _jacobian_in_turn(self) -> tuple[Tensor, Tensor]:
+        """Rows (R,) and Jacobian (R, P) by a backward pass for each row, many at a time."""
+        rows = self._evaluate()
+        if rows.dim() == 0:
+            raise OptionError(
+                "Levenberg–Marquardt needs residual rows: return a 1-d tensor from the loss, or use solver=LBFGS()"
+            )
+        named = dict(self.model.named_parameters())
+        identity = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+        jacobian = torch.cat([self._pulled(rows, part, named) for part in identity.split(_ROWS_AT_A_TIME)])
+        return rows.detach(), jacobian
+
+    def _pulled(self, rows: Tensor, seeds: Tensor, named: dict[str, nn.Parameter]) -> Tensor:
         grads = torch.autograd.grad(
             rows, list(named.values()), seeds, is_grads_batched=True, retain_graph=True, allow_unused=True
         )
         return gather_gradients(self.model, dict(zip(named, grads, strict=True)))
 
-    def _evaluate(self) -> Tensor:
-        result = self.function(self.model, self._data)
+    def _evaluate(self, model: Any = None) -> Tensor:
+        result = self.function(self.model if model is None else model, self._data)
         if not isinstance(result, Tensor) or result.dim() > 1:
             shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise OptionError(f"a loss returns a 0-d tensor or 1-d residual rows, got {shape}")
