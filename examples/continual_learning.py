@@ -280,7 +280,7 @@ def cases(rows: int) -> list[Case]:
         Case("[1, 1], all at once", shallow, peaks, all_at_once, joint=True),
         Case("[1, 1], without memory", shallow, peaks, carelessly),
         Case("[1, 1], anchor", shallow, peaks, anchored, bound=lambda joint: 1e-4),
-        Case("MLP of as many parameters", lambda seed: mlp(1, 203, seed), peaks, mlp_in_turn),
+        Case("MLP as large as [1, 1]", lambda seed: mlp(1, 203, seed), peaks, mlp_in_turn),
         Case("[1, 5, 1] locked inside, all at once", deep_and_locked, peaks, partial(all_at_once, prior=PRIOR), True),
         Case("[1, 5, 1] locked inside, anchor", deep_and_locked, peaks, with_prior, bound=of_deep_networks),
         Case("[1, 5, 1], all at once", deep, peaks, all_at_once, joint=True),
@@ -288,13 +288,13 @@ def cases(rows: int) -> list[Case]:
         Case("[1, 5, 1], anchor", deep, peaks, with_prior),
         Case("[1, 5, 1], anchor, hidden nodes too", deep, peaks, soft, bound=of_deep_networks),
         Case("[1, 5, 1], rehearsing", deep, peaks, rehearsing, bound=of_deep_networks),
-        Case("MLP of as many parameters ", lambda seed: mlp(1, 305, seed), peaks, mlp_in_turn),
+        Case("MLP as large as [1, 5, 1]", lambda seed: mlp(1, 305, seed), peaks, mlp_in_turn),
         Case("[2, 5, 1], all at once", two_inputs, corners, all_at_once, joint=True),
         Case("[2, 5, 1], without memory", two_inputs, corners, carelessly),
         Case("[2, 5, 1], anchor", two_inputs, corners, with_prior),
         Case("[2, 5, 1], anchor, hidden nodes too", two_inputs, corners, soft),
         Case("[2, 5, 1], rehearsing", two_inputs, corners, rehearsing, bound=of_deep_networks),
-        Case("MLP of as many parameters", lambda seed: mlp(2, 195, seed), corners, mlp_in_turn),
+        Case("MLP as large as [2, 5, 1]", lambda seed: mlp(2, 195, seed), corners, mlp_in_turn),
     ]
 
 
