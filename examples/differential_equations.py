@@ -299,12 +299,12 @@ def picture(solutions: dict[str, nn.Module]) -> Figure:
     extent = (-1, 1, -1, 1)
     shown = axes[0].imshow(potential(x).view(101, 101).T.numpy(), origin="lower", extent=extent, cmap="RdBu")
     axes[0].set_title("solution", fontsize=9)
-    figure.colorbar(shown, ax=axes[0])
+    figure.colorbar(shown, ax=axes[0], shrink=0.7)
     for axis, (name, model) in zip(axes[1:], solutions.items(), strict=True):
         wrong = (model(x)[:, 0].detach() - potential(x)).abs().clamp_min(1e-12).log10()
-        shown = axis.imshow(wrong.view(101, 101).T.numpy(), origin="lower", extent=extent, cmap="viridis")
-        axis.set_title(f"{name}: log10 of the error", fontsize=9)
-        figure.colorbar(shown, ax=axis)
+        shown = axis.imshow(wrong.view(101, 101).T.numpy(), origin="lower", extent=extent, vmin=-8, vmax=0)
+        axis.set_title(f"log10 of the error,\n{name}", fontsize=9)
+    figure.colorbar(shown, ax=axes[1:], shrink=0.7)
     return figure
 
 

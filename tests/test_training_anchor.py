@@ -207,6 +207,8 @@ def test_equations_are_remembered_too():
 def test_an_anchor_does_not_follow_the_model(tasks):
     model = KAN([1, 2], seed=0)
     anchor = remember(model, *tasks[0])
+    assert len(anchor.network.sample) == 0  # no rows are kept
+    assert len(model.sample) > 0
     before = anchor.loss(anchor.network)
     fit(model, *tasks[1], steps=5)
     assert anchor.loss(anchor.network) == before

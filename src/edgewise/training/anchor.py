@@ -62,7 +62,14 @@ class Anchor:
             raise OptionError(f"the strength of a prior must be positive, got {strength}")
         centre = get_parameters(model)
         curvature = 2 * strength * torch.eye(len(centre), dtype=centre.dtype, device=centre.device)
-        return cls(model.copied(), 0, Linearisation(0.0, torch.zeros_like(centre), curvature))
+        return cls.about(model, 0, Linearisation(0.0, torch.zeros_like(centre), curvature))
+
+    @classmethod
+    def about(cls, model: Network, rows: int, summed: Linearisation) -> Anchor:
+        """An anchor about a model's present parameters; nothing of the data stays with the copy of the model."""
+        network = model.copied()
+        network.sample = network.sample[:0]
+        return cls(network, rows, summed)
 
     def loss(self, model: Network) -> float:
         """What the mean loss of the remembered rows would be with a model's parameters, to second order."""

@@ -79,9 +79,9 @@ def remember(
         held = hidden * _hidden_curvature(model, rows.x)
         summed = Linearisation(summed.value, summed.gradient, summed.curvature + held)
     if before is None:
-        return Anchor(model.copied(), len(rows.x), summed)
+        return Anchor.about(model, len(rows.x), summed)
     earlier = before.checked(model).linearised(model)
-    return Anchor(model.copied(), before.rows + len(rows.x), summed.plus(earlier))
+    return Anchor.about(model, before.rows + len(rows.x), summed.plus(earlier))
 
 
 @torch.no_grad()
