@@ -184,3 +184,25 @@ def test_the_older_vectorised_jacobians(basis, tensors):
     torch.testing.assert_close(
         torch.autograd.functional.hessian(lambda r: f(r)[0], row, vectorize=True), hessian(f)(row)[0]
     )
+
+
+@pytest.mark.parametrize("v", [False, True])
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_repeated_coefficients_are_like_copied_ones(v, order, uniform, normal):
+    # Repeated without being copied they take a quicker way, with the same values and the same gradients by sample.
+    basis = BSpline(grid=4, degree=5)
+    grid = torch.tensor([[-1.0, 1.0]], dtype=torch.float64).expand(3, 2)
+    x, c, weights = uniform(-1, 1, 7, 3), normal(3, basis.size, 2), normal(7, 3) if v else None
+
+    def values(point, own, weight):
+        weight = None if weight is None else weight.unsqueeze(0)
+        return kernels.apply(basis, grid, point.unsqueeze(0), own, order=order, v=weight).squeeze(0)
+
+    results = []
+    for repeat in (lambda: c.expand(7, *c.shape), lambda: c.repeat(7, 1, 1, 1)):
+        own, at = repeat().detach().requires_grad_(), x.clone().requires_grad_()
+        y = torch.func.vmap(values, in_dims=(0, 0, 0 if v else None))(at, own, weights)
+        (slope,) = torch.autograd.grad(y.sum(), at, create_graph=True)
+        results.append([y, slope, *torch.autograd.grad(y.square().sum() + slope.square().sum(), [at, own])])
+    for quick, plain in zip(*results, strict=True):
+        torch.testing.assert_close(quick, plain, rtol=1e-11, atol=1e-11)
