@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgewise.kan import KAN, load
     from edgewise.network import KANLayer
     from edgewise.primitives import Primitive, get_primitive, register_primitive
+    from edgewise.symbolic import formula_function
     from edgewise.training import (
         LBFGS,
         Adam,
@@ -74,6 +75,7 @@ _HOMES = {
     "discover": "discovery",
     "fit": "training",
     "fit_multilevel": "training",
+    "formula_function": "symbolic",
     "spline_floor": "training",
     "standard_errors": "training",
     "from_frame": "data",
@@ -118,6 +120,7 @@ __all__ = [
     "discover",
     "fit",
     "fit_multilevel",
+    "formula_function",
     "from_frame",
     "get_primitive",
     "load",

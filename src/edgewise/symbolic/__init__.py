@@ -5,14 +5,17 @@ from edgewise.symbolic.constants import canonical, snapped
 from edgewise.symbolic.formula import number, numeric_edges, symbolic_formula, tidy
 from edgewise.symbolic.match import Match, match_primitive, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, fix_symbolic, suggest_symbolic, unfix_symbolic
+from edgewise.symbolic.plain_function import FormulaFunction, formula_function
 
 __all__ = [
     "TOLERANCE",
+    "FormulaFunction",
     "Match",
     "auto_symbolic",
     "canonical",
     "edge_samples",
     "fix_symbolic",
+    "formula_function",
     "match_primitive",
     "number",
     "numeric_edges",
