@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from edgewise.basis import BSpline, Chebyshev, Fourier, Gaussian, MexicanHat
-from edgewise.errors import DomainError, OptionError, PrecisionError, ShapeError
-from edgewise.network import KANLayer, check_precision, domain_grid, linear_coefficients
+from edgewise.errors import DomainError, OptionError, ShapeError
+from edgewise.network import KANLayer, domain_grid, linear_coefficients
 
 F64 = torch.float64
 
@@ -240,14 +240,6 @@ def test_inputs_of_another_width_are_refused():
         KANLayer(3, 2)(torch.zeros(5, 2))
     with pytest.raises(ShapeError, match=r"got \(\)"):
         KANLayer(3, 2)(torch.zeros(()))
-
-
-def test_precision_is_checked_with_a_remedy():
-    check_precision(torch.zeros(1, dtype=F64), F64)
-    with pytest.raises(PrecisionError, match=r"computes in torch\.float64, got an input of torch\.float32; use x\.to"):
-        check_precision(torch.zeros(1), F64)
-    with pytest.raises(PrecisionError, match=r"expected a tensor, got list; use torch\.as_tensor\(x, dtype=torch"):
-        check_precision([0.0], F64)
 
 
 @pytest.mark.parametrize("basis", [BSpline(4, 1), BSpline(3, 5), Chebyshev(3)], ids=str)

@@ -2,7 +2,7 @@
 
 from edgewise.network.basis_block import BasisBlock
 from edgewise.network.block import Block, edge_list
-from edgewise.network.layer import Domain, KANLayer, check_precision, domain_grid, linear_coefficients
+from edgewise.network.layer import Domain, KANLayer, domain_grid, linear_coefficients
 from edgewise.network.network import SAMPLE_SIZE, Network, Options, check_names
 from edgewise.network.nodes import NodeWidth, arities, subnodes
 from edgewise.network.start import small_random_coefficients
@@ -23,7 +23,6 @@ __all__ = [
     "Trace",
     "arities",
     "check_names",
-    "check_precision",
     "domain_grid",
     "edge_list",
     "linear_coefficients",

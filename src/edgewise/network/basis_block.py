@@ -13,6 +13,7 @@ from edgewise.basis import Basis
 from edgewise.errors import OptionError, ShapeError
 from edgewise.network.base import Base, base_function, derivative
 from edgewise.network.block import Block, Features, edge_list
+from edgewise.network.precision import in_precision, without_autocast
 
 
 class BasisBlock(Block):
@@ -84,7 +85,10 @@ class BasisBlock(Block):
         return self._effective(self.coefficients)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sums over the inputs: x of shape (B, I) to (B, S)."""
+        """Sums over the inputs: x of shape (B, I) to (B, S), in the block's floating type also under autocast."""
+        return without_autocast(self._sums, in_precision(x, self.grid.dtype))
+
+    def _sums(self, x: Tensor) -> Tensor:
         if self.base_weight is None or self._base_function is None:
             return kernels.apply(self.basis, self.grid, x, self.effective_coefficients)
         base, weight = self._base_function(x), self._effective(self.base_weight)

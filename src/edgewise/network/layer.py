@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.basis import Basis, BSpline, gram, least_squares
-from edgewise.errors import DomainError, OptionError, PrecisionError, ShapeError
+from edgewise.errors import DomainError, OptionError, ShapeError
 from edgewise.network.base import Base
 from edgewise.network.basis_block import BasisBlock
 from edgewise.network.block import Block
@@ -216,18 +216,6 @@ def domain_grid(domain: Domain, inputs: int, dtype: torch.dtype) -> Tensor:
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise DomainError(f"the domain of input {index} must have finite ends with low < high, got ({low}, {high})")
     return ends.clone()
-
-
-def check_precision(x: Tensor, expected: torch.dtype) -> None:
-    """Refuse tensors of another floating type than the model's.
-
-    Raises:
-        PrecisionError: x is not a tensor of the expected type; the message says how to convert.
-    """
-    if not isinstance(x, Tensor):
-        raise PrecisionError(f"expected a tensor, got {type(x).__name__}; use torch.as_tensor(x, dtype={expected})")
-    if x.dtype != expected:
-        raise PrecisionError(f"the model computes in {expected}, got an input of {x.dtype}; use x.to({expected})")
 
 
 def _union(masks: list[Tensor]) -> Tensor:

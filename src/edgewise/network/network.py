@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.errors import EdgeError, OptionError, ShapeError
-from edgewise.network.layer import KANLayer, check_precision
+from edgewise.network.layer import KANLayer
+from edgewise.network.precision import in_precision
 from edgewise.network.trace import Trace
 
 SAMPLE_SIZE = 1024
@@ -125,7 +126,7 @@ class Network(nn.Module):
             ShapeError: the last dimension is not I.
             PrecisionError: x is not a tensor of the model's floating type.
         """
-        self._check(x)
+        x = self._checked(x)
         flat = x.reshape(-1, self.in_features)
         for layer in self.layers:
             flat = layer(flat)
@@ -144,7 +145,7 @@ class Network(nn.Module):
             ShapeError: the last dimension is not I.
             PrecisionError: x is not a tensor of the model's floating type.
         """
-        self._check(x)
+        x = self._checked(x)
         values = x.reshape(-1, self.in_features)
         layers = []
         for layer in self.all_layers:
@@ -182,10 +183,11 @@ class Network(nn.Module):
                 f"{found.in_features - 1} and outputs 0 to {found.subnodes - 1}"
             )
 
-    def _check(self, x: Tensor) -> None:
-        check_precision(x, self.dtype)
+    def _checked(self, x: Tensor) -> Tensor:
+        x = in_precision(x, self.dtype)
         if x.shape[-1:] != (self.in_features,):
             raise ShapeError(f"the model takes inputs of shape (..., {self.in_features}), got {tuple(x.shape)}")
+        return x
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         sample = state_dict.get(prefix + "sample")
