@@ -33,6 +33,7 @@ class Candidate:
     name: str
     net: nn.Module
     optimizer: torch.optim.LBFGS
+    kind: tuple[int, int, str]
     test_rmse: float = math.inf
 
     @property
@@ -58,7 +59,7 @@ class Candidate:
 
 def mlp(case: Case, samples: Samples, seed: int, seconds: float) -> Row:
     """The best multilayer perceptron that the sweep finds in the given time."""
-    x, y, test_x, shift, spread = _standardized(samples)
+    x, y, test_x, shift, spread = standardized(samples)
     candidates = _candidates(x.shape[1], seed)[: max(4, round(seconds / _ROUNDS / _LEAST_SLICE))]
     best: Row = {"test_rmse": math.inf}
     spent, curve = 0.0, []
@@ -75,6 +76,7 @@ def mlp(case: Case, samples: Samples, seed: int, seconds: float) -> Row:
                     "train_rmse": case.error(fitted, samples.train_y),
                     "parameters": candidate.parameters,
                     "note": candidate.name,
+                    "kind": candidate.kind,
                 }
             curve.append([candidate.parameters, spent, candidate.test_rmse])
         candidates.sort(key=lambda candidate: candidate.test_rmse)
@@ -86,10 +88,11 @@ def _candidates(inputs: int, seed: int) -> list[Candidate]:
     """The whole sweep in random order, so that a short budget meets all kinds."""
     kinds = list(itertools.product(WIDTHS, DEPTHS, ACTIVATIONS))
     order = np.random.default_rng(seed).permutation(len(kinds))
-    return [_candidate(inputs, kinds[index], seed) for index in order]
+    return [candidate_of(inputs, kinds[index], seed) for index in order]
 
 
-def _candidate(inputs: int, kind: tuple[int, int, str], seed: int) -> Candidate:
+def candidate_of(inputs: int, kind: tuple[int, int, str], seed: int) -> Candidate:
+    """One network of the sweep at its start."""
     width, depth, activation = kind
     net = perceptron([inputs, *[width] * (depth - 1), 1], ACTIVATIONS[activation], seed)
     # Tolerances of zero: it is the clock that ends the training.
@@ -101,7 +104,7 @@ def _candidate(inputs: int, kind: tuple[int, int, str], seed: int) -> Candidate:
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
-    return Candidate(f"{activation}, width {width}, depth {depth}", net, optimizer)
+    return Candidate(f"{activation}, width {width}, depth {depth}", net, optimizer, kind)
 
 
 def perceptron(widths: Sequence[int], activation: Callable[[], nn.Module], seed: int) -> nn.Sequential:
@@ -116,7 +119,7 @@ def perceptron(widths: Sequence[int], activation: Callable[[], nn.Module], seed:
     return nn.Sequential(*layers[:-1])
 
 
-def _standardized(samples: Samples) -> tuple[Tensor, Tensor, Tensor, float, float]:
+def standardized(samples: Samples) -> tuple[Tensor, Tensor, Tensor, float, float]:
     """Inputs and targets of mean 0 and spread 1, the test's inputs alike, and how to undo it for the targets."""
     centre, scale = samples.train_x.mean(0), samples.train_x.std(0)
     shift, spread = float(samples.train_y.mean()), float(samples.train_y.std())
