@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 import edgewise as ew
 from results import Settings
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "paper"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "paper"))
 
 from cases import Case, Samples, toy_functions
 from mlp import candidate_of, mlp, standardized
@@ -90,7 +90,9 @@ def kan_points(case: Case, samples: Samples, *, seconds: float, seed: int = 0) -
         Fits in their order: those of the starts, then those on finer grids.
     """
     assert case.shape is not None
-    data = torch.tensor(samples.train_x), torch.tensor(samples.train_y)
+    # Targets of mean 0 and spread 1, as the perceptrons have them.
+    shift, spread = samples.train_y.mean(), samples.train_y.std()
+    data = torch.tensor(samples.train_x), torch.tensor((samples.train_y - shift) / spread)
     watch, fits = Stopwatch(), []
 
     def fitted(model: ew.KAN) -> float:
@@ -101,7 +103,7 @@ def kan_points(case: Case, samples: Samples, *, seconds: float, seed: int = 0) -
         def note(model: ew.KAN, row: dict[str, Any]) -> None:
             del row
             passed = watch.stop()
-            points.append(Point(size_of(model), passed, rmse_of(model, samples)))
+            points.append(Point(size_of(model), passed, rmse_of(model, samples, shift, spread)))
             watch.go_on()
 
         return model.fit(*data, steps=STEPS, callbacks=[note]).last["train_loss"] or 0.0
@@ -133,9 +135,9 @@ def size_of(model: torch.nn.Module) -> int:
 
 
 @torch.no_grad()
-def rmse_of(model: ew.KAN, samples: Samples) -> float:
-    """On samples that no training has seen."""
-    errors = model(torch.tensor(samples.test_x))[:, 0] - torch.tensor(samples.test_y)
+def rmse_of(model: ew.KAN, samples: Samples, shift: float, spread: float) -> float:
+    """On samples that no training has seen; the model's outputs are in units of the spread, from the shift."""
+    errors = model(torch.tensor(samples.test_x))[:, 0] * spread + shift - torch.tensor(samples.test_y)
     return float(errors.square().mean().sqrt())
 
 
@@ -294,6 +296,7 @@ def main() -> None:
     if settings.quick:
         cases = [case for case in cases if case.name in {"exp_sin", "product"}]
     seconds = 2.0 if settings.quick else 25.0
+    ew.KAN([1, 1]).fit(torch.zeros(9, 1).double(), torch.zeros(9), steps=1)  # loads what is loaded at its first use
     comparisons = [compare(case, mlp_seconds=seconds, kan_seconds=seconds) for case in cases]
     settings.show("Fit against MLP", [each.row() for each in comparisons])
     settings.draw(picture(comparisons))

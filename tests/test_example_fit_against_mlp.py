@@ -81,4 +81,5 @@ def test_errors_are_those_of_the_function():
     model = example.ew.KAN([2, 1])
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
-    assert example.rmse_of(model, samples) == pytest.approx(float((samples.test_y**2).mean() ** 0.5))
+    expected = ((samples.test_y - 0.5) ** 2).mean() ** 0.5
+    assert example.rmse_of(model, samples, shift=0.5, spread=2.0) == pytest.approx(expected)
