@@ -2,8 +2,10 @@
 
 Two ways to learn a function from samples, both with second-order steps in double precision:
 
-- a KAN of the function's own shape: a few starts on 3 intervals by Levenberg–Marquardt, then the best of them on finer
-  and finer grids. `refine` halves every interval and keeps the function, so each fit goes on where the last one ended;
+- a KAN. First an additive one, without a hidden layer, from zero: a linear problem, of which a few steps of L-BFGS show
+  at once how far it leads. Then the function's own shape: a few starts on 3 intervals by Levenberg–Marquardt, and the
+  best of them on finer and finer grids. `refine` halves every interval and keeps the function, so each fit goes on
+  where the last one ended;
 - the multilayer perceptron that is best of a sweep over 40 widths, depths and activations, by L-BFGS. It is trained
   once more by itself, so that its time does not count what the sweep spent on others. The choice is by the test error,
   which favours it.
@@ -87,7 +89,7 @@ def kan_points(case: Case, samples: Samples, *, seconds: float, seed: int = 0) -
         seed: of the first start.
 
     Returns:
-        Fits in their order: those of the starts, then those on finer grids.
+        Fits in their order: that of the additive network, those of the starts, then those on finer grids.
     """
     assert case.shape is not None
     # Targets of mean 0 and spread 1, as the perceptrons have them.
@@ -95,7 +97,7 @@ def kan_points(case: Case, samples: Samples, *, seconds: float, seed: int = 0) -
     data = torch.tensor(samples.train_x), torch.tensor((samples.train_y - shift) / spread)
     watch, fits = Stopwatch(), []
 
-    def fitted(model: ew.KAN) -> float:
+    def fitted(model: ew.KAN, solver: str = "auto") -> float:
         """Train a network, note the points, and say what loss is left."""
         points: list[Point] = []
         fits.append(points)
@@ -106,12 +108,16 @@ def kan_points(case: Case, samples: Samples, *, seconds: float, seed: int = 0) -
             points.append(Point(size_of(model), passed, rmse_of(model, samples, shift, spread)))
             watch.go_on()
 
-        return model.fit(*data, steps=STEPS, callbacks=[note]).last["train_loss"] or 0.0
+        return model.fit(*data, steps=STEPS, callbacks=[note], solver=solver).last["train_loss"] or 0.0
 
-    starts = [
-        ew.KAN(list(case.shape), basis=ew.BSpline(FIRST_GRID, DEGREE), domain=list(case.ranges), seed=seed + number)
-        for number in range(STARTS)
-    ]
+    def network(width: Sequence[int], seed: int) -> ew.KAN:
+        return ew.KAN(list(width), basis=ew.BSpline(FIRST_GRID, DEGREE), domain=list(case.ranges), seed=seed)
+
+    additive = network((case.shape[0], case.shape[-1]), seed)
+    for parameter in additive.parameters():
+        torch.nn.init.zeros_(parameter)
+    fitted(additive, solver="lbfgs")
+    starts = [network(case.shape, seed + number) for number in range(STARTS)]
     losses = []
     for start in starts:
         losses.append(fitted(start))
@@ -210,9 +216,9 @@ class Comparison:
 
     @property
     def ladder(self) -> list[Point]:
-        """What the KAN reached with each number of parameters, until the test error rises."""
+        """What the KAN of the full shape reached with each number of parameters, until the test error rises."""
         best: dict[int, Point] = {}
-        for point in (point for fit in self.fits for point in fit):
+        for point in (point for fit in self.fits[1:] for point in fit):
             best[point.parameters] = min(best.get(point.parameters, point), point, key=lambda each: each.rmse)
         lowest = min(best.values(), key=lambda each: each.rmse)
         return [point for size, point in sorted(best.items()) if size <= lowest.parameters]
@@ -296,7 +302,8 @@ def main() -> None:
     if settings.quick:
         cases = [case for case in cases if case.name in {"exp_sin", "product"}]
     seconds = 2.0 if settings.quick else 25.0
-    ew.KAN([1, 1]).fit(torch.zeros(9, 1).double(), torch.zeros(9), steps=1)  # loads what is loaded at its first use
+    for solver in ("lbfgs", "lm"):  # load what is loaded at its first use
+        ew.KAN([1, 1]).fit(torch.zeros(9, 1).double(), torch.zeros(9), steps=1, solver=solver)
     comparisons = [compare(case, mlp_seconds=seconds, kan_seconds=seconds) for case in cases]
     settings.show("Fit against MLP", [each.row() for each in comparisons])
     settings.draw(picture(comparisons))

@@ -31,12 +31,20 @@ def test_the_error_falls_as_the_theorem_says(comparison):
 def test_points_are_measured_in_the_order_of_time(comparison):
     times = [point.seconds for fit in comparison.fits for point in fit]
     assert times == sorted(times)
-    assert len(comparison.fits) > example.STARTS
+    assert len(comparison.fits) > 1 + example.STARTS
     alone = [point.seconds for point in comparison.perceptron.alone]
     assert all(earlier < later for earlier, later in itertools.pairwise(alone))
     assert {point.parameters for point in comparison.perceptron.alone} <= {
         point.parameters for point in comparison.perceptron.all_sizes
     }
+
+
+def test_the_additive_network_comes_first_and_is_the_best_of_its_kind():
+    case = CASES["mean_sin2_100d"]
+    samples = case.samples(0, count=1000, tests=1000)
+    additive = example.kan_points(case, samples, seconds=0.0)[0]
+    assert additive[0].parameters == 100 * (example.FIRST_GRID + example.DEGREE)
+    assert min(point.rmse for point in additive) < 0.5 * samples.test_y.std()
 
 
 def test_the_row_says_what_was_wanted(comparison):
@@ -59,7 +67,14 @@ def test_the_time_to_an_error_is_when_it_was_first_reached():
 
 
 def test_the_ladder_takes_the_best_of_each_size_and_ends_where_the_error_rises():
-    fits = [[Point(10, 1, 0.5), Point(10, 2, 0.4)], [Point(10, 3, 0.6)], [Point(20, 4, 0.1)], [Point(40, 5, 0.2)]]
+    additive = [Point(5, 0.1, 0.35)]
+    fits = [
+        additive,
+        [Point(10, 1, 0.5), Point(10, 2, 0.4)],
+        [Point(10, 3, 0.6)],
+        [Point(20, 4, 0.1)],
+        [Point(40, 5, 0.2)],
+    ]
     perceptron = example.BestPerceptron("", 0.3, 1.0, [Point(5, 1.0, 0.3)], [Point(5, 1.0, 0.3)])
     comparison = example.Comparison(CASES["exp_sin"], fits, perceptron)
     assert comparison.ladder == [Point(10, 2, 0.4), Point(20, 4, 0.1)]
