@@ -9,7 +9,7 @@ WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sanitize lint format bench bench-kernels bench-paper bench-symbolic clean
+.PHONY: help setup demo test sanitize lint format bench bench-kernels bench-paper bench-symbolic examples clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ bench-kernels: setup  ## KAN layers against MLPs, products, pykan and jaxKAN: th
 bench-symbolic: setup  ## How often formulas are found, for hours and resumable; then the table
 	$(BIN)/python benchmarks/symbolic/recover.py
 	$(BIN)/python benchmarks/symbolic/summary.py
+
+examples: setup  ## The worked examples at full size, most of an hour: tables and pictures in benchmarks/results/examples
+	for name in fit_against_mlp differential_equations continual_learning image small_and_fast interaction inside_a_network; do \
+		$(BIN)/python examples/$$name.py || exit; done
 
 bench-paper: setup  ## The paper's tables, for hours and resumable: Edgewise, MLPs and pykan; then the report
 	$(BIN)/python benchmarks/paper/run.py

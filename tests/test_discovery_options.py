@@ -353,6 +353,11 @@ def test_formulas_by_index_and_the_table_in_latex(uniform):
     assert torch.equal(found.predict(x), found.predict(x, found.formulas.rows.index(found.formulas.picked)))
     with pytest.raises(OptionError, match="counted from 0"):
         found.predict(x, len(found.formulas))
+    picked = found.formulas.picked
+    columns = [column.numpy() for column in x.T]
+    assert picked.function()(*columns) == pytest.approx(found.predict(x).numpy())
+    assert torch.allclose(picked.function("torch")(*x.T), found.predict(x), rtol=1e-12)
+    assert picked.function("math")(*x[0].tolist()) == pytest.approx(float(found.predict(x[:1])))
     text = found.latex()
     assert text.count(r"\\") == len(found.formulas) + 1
     assert r"\alpha" in text

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
+from edgewise.symbolic import FormulaFunction, formula_function
 
 if TYPE_CHECKING:
     import sympy
@@ -50,6 +51,10 @@ class Formula:
     description_length: float
     model: KAN
     pick: bool = False
+
+    def function(self, backend: str = "numpy") -> FormulaFunction:
+        """The formula as a plain function of its columns; see `edgewise.formula_function`."""
+        return formula_function(self.expression, self.model.input_names, backend=backend)
 
 
 @dataclass(frozen=True)

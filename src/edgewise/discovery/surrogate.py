@@ -17,8 +17,9 @@ _TRIES = 60  # in the search of the best degrees
 _WHITE = 0.97  # share of its spread that a smooth fit leaves of noise
 _LUCK = 25.0  # over the number of rows: what it may explain of noise by chance
 _SIGMAS = 3.5
-_BINS, _FEWEST_IN_BIN = 20, 5
+_BINS, _ROWS_TO_BIN = 20, 200  # of fewer rows a few that belong together would decide
 _BIN_SIGMAS = 3.5  # of a sum of squares, whose distribution has a long tail
+_ROWS_TO_JUDGE = 150
 _MIDWAY = 0.5  # squares of relative errors fall as y^(-2) where the errors are absolute, as y^0 where they are relative
 
 
@@ -72,8 +73,11 @@ def errors_are_relative(x: Tensor, y: Tensor, seed: int = 0) -> bool:
         seed: fixes the hold-out.
 
     Returns:
-        False where the errors of small values are much larger in proportion: then they are rather absolute.
+        False where the errors of small values are much larger in proportion: then they are rather absolute. Few rows
+        cannot tell, and values that span decades speak for relative errors.
     """
+    if len(y) < _ROWS_TO_JUDGE:
+        return True
     columns = [
         column.log() if transform == "log" else column
         for column, transform in zip(x.T, column_transforms(x), strict=True)
@@ -114,15 +118,19 @@ def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) ->
     ranks = values.argsort(stable=True).argsort().to(values.dtype)
     standard = (ranks - ranks.mean()) / ranks.std(correction=0)
     bound = _SIGMAS / math.sqrt(len(values))
-    bins = min(_BINS, len(values) // _FEWEST_IN_BIN)
     for column in (*x.T, along):
         ordered = standard[column.argsort(stable=True)]
         if float((ordered[1:] * ordered[:-1]).mean()) > bound:
             return False
-        sums = torch.stack([part.sum().square() / len(part) for part in ordered.tensor_split(bins)])
-        if float(sums.sum()) > bins - 1 + _BIN_SIGMAS * math.sqrt(2 * (bins - 1)):
+        if len(values) >= _ROWS_TO_BIN and _excess_between_bins(ordered) > _BIN_SIGMAS:
             return False
     return smooth_error(x, ranks, seed) > min(_WHITE, 1 - _LUCK / len(values))
+
+
+def _excess_between_bins(ordered: Tensor) -> float:
+    """How far means of neighbours differ more than those of independent values, in standard deviations."""
+    between = sum(float(part.sum().square()) / len(part) for part in ordered.tensor_split(_BINS))
+    return (between - (_BINS - 1)) / math.sqrt(2 * (_BINS - 1))
 
 
 class Surrogate:
