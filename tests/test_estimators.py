@@ -101,6 +101,25 @@ def test_a_random_state_makes_fits_alike():
     assert not np.array_equal(one, other)
 
 
+def test_far_from_noisy_rows_predictions_stay_near_the_targets_seen():
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-1, 1, size=(150, 2))
+    Y = np.stack([np.exp(X[:, 0]) + X[:, 1], 3 * X[:, 0]], axis=1)
+    Y[:, 0] += 0.1 * rng.normal(size=150)
+    regressor = KANRegressor(random_state=0, max_time=10).fit(X, Y)
+    far = regressor.predict(np.array([[50.0, 50.0], [-50.0, -50.0]]))
+    low, high = Y[:, 0].min(), Y[:, 0].max()
+    margin = (high - low) / 10
+    assert np.all((far[:, 0] >= low - margin) & (far[:, 0] <= high + margin))
+    assert regressor.predict(X)[:, 0] == pytest.approx(regressor.model_(torch.tensor(X)).detach().numpy()[:, 0])
+
+
+def test_without_noise_predictions_go_on():
+    X = np.random.default_rng(2).uniform(-1, 1, size=(100, 1))
+    regressor = KANRegressor(random_state=0, max_time=10).fit(X, 3 * X[:, 0] + 1)
+    assert regressor.predict([[20.0]]) == pytest.approx([61.0])
+
+
 @pytest.mark.parametrize("shape", [(80,), (80, 1), (80, 2)])
 def test_targets_come_back_in_the_shape_that_they_had(shape):
     target = Y if len(shape) == 1 else np.stack([Y, -3 * Y][: shape[1]], axis=1)

@@ -24,10 +24,15 @@ else:
     sympy = LazyModule("sympy")
 
 _SEEDS = 2**31 - 1
+_NOISY = 1e-6  # median held-out error, in ranges of the targets, from which predictions are limited
+_BEYOND = 0.1  # of the range of the targets
 
 
 class KANRegressor(RegressorMixin, BaseEstimator):
     """A Kolmogorov–Arnold network as a scikit-learn regressor.
+
+    Where the data are noisy, predictions stay within the range of the targets, widened by a tenth of it: far from all
+    rows a network goes on as straight lines, which may lead anywhere. `model_` knows no such limits.
 
     Args:
         hidden: nodes of the hidden layers, such as (5,); chosen by held-out rows if None.
@@ -96,6 +101,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         self.history_ = fitted.history
         self.notes_ = fitted.notes
         self._residuals = fitted.residuals.numpy()
+        self._limits = _limits(targets.numpy(), self._residuals)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -114,7 +120,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         with torch.no_grad():
-            predicted = self.model_(torch.tensor(X)).numpy()
+            predicted = np.clip(self.model_(torch.tensor(X)).numpy(), *self._limits)
         return predicted[:, 0] if self._flat else predicted
 
     def predict_interval(self, X: Any, *, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
@@ -210,3 +216,11 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         tags.target_tags.single_output = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _limits(targets: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Between what predictions are kept, each of shape (O,); infinite where nothing speaks of noise."""
+    low, high = targets.min(axis=0), targets.max(axis=0)
+    span = high - low
+    is_noisy = np.median(np.abs(residuals), axis=0) > _NOISY * span if len(residuals) else np.zeros_like(span, bool)
+    return np.where(is_noisy, low - _BEYOND * span, -np.inf), np.where(is_noisy, high + _BEYOND * span, np.inf)
