@@ -193,6 +193,8 @@ def rated(model: KAN, x: Tensor, y: Tensor, *, scale: Tensor | None = None) -> F
     constants = len(expression.atoms(sympy.Float))
     bits = len(y) / 2 * math.log2(max(share, _ROUNDING**2)) + _BITS_PER_NODE * complexity
     bits += constants / 2 * math.log2(max(2, len(y)))
+    # Without a price of their own, fractions would pass for simple.
+    bits += sum(math.log2(abs(q.p)) + 2 * math.log2(q.q) for q in expression.atoms(sympy.Rational) if q.p)
     return Formula(
         expression=expression,
         complexity=complexity,

@@ -35,7 +35,8 @@ from edgewise.threads import threads_for
 from edgewise.training import MeanSquaredError, fit
 
 _MOST_COMPLEX = 100  # of a tree that a reader can make use of
-_SNAPPED = 3  # formulas whose constants are made exact where the data allow
+_SNAPPED = 8  # formulas whose constants are made exact where the data allow
+_CLOSE = 40.0  # bits, what round constants may save
 _STEPS = 60
 _SHARE_OF_SEARCH = 0.85  # of the time; the rest is for constants
 _ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
@@ -212,7 +213,8 @@ class Search:
         x, y, scale = self.x[self.kept], self.y[self.kept], problem.scale.unsqueeze(1)
         is_exact = bool(self.found) and self.found[0].error < EXACT
         flat = constant(problem.mean)
-        simple = [each.tree for each in front(self.found) if complexity(each.tree) <= _MOST_COMPLEX]
+        shown = [*front(self.found), *([] if is_exact else self._close(problem))]
+        simple = [each.tree for each in shown if complexity(each.tree) <= _MOST_COMPLEX]
         formulas = []
         for number, tree in enumerate(dict.fromkeys([*simple, flat])):
             network = self._network(tree)
@@ -221,6 +223,11 @@ class Search:
             if formula is not None and (tree == flat or formula.complexity <= self.settings.most_complex):
                 formulas.append((formula, network))
         return formulas
+
+    def _close(self, problem: Problem) -> list[Finding]:
+        """Formulas that round constants may make better than the best."""
+        bits = [each.bits(problem) for each in self.found]
+        return [each for each, own in zip(self.found, bits, strict=True) if own < min(bits) + _CLOSE]
 
     @property
     def _deadline(self) -> float:

@@ -111,8 +111,11 @@ def solve(
 
 
 def _best(found: Sequence[Finding], problem: Problem) -> list[Finding]:
-    """A few formulas, the best first."""
-    return sorted(found, key=lambda each: each.bits(problem))[:_KEPT]
+    """A few formulas, the best first, each in one of its forms only."""
+    kept: dict[str, Finding] = {}
+    for each in sorted(found, key=lambda each: each.bits(problem)):
+        kept.setdefault(f"{each.error:.9g}", each)
+    return list(kept.values())[:_KEPT]
 
 
 def _stage_by_stage(
