@@ -138,7 +138,7 @@ def figures(session: Session, formula: sympy.Expr) -> list[dict[str, Any]]:
     x = session.data.test_input
     with torch.no_grad():
         moved = float((swapped(x) - states["trained, sparse, pruned"](x)).abs().max())
-        said = sympy.lambdify(sympy.symbols(NAMES), formula)(*x.T.numpy())
+        said = ew.formula_function(formula, NAMES)(*x.T.numpy())
         off = float((torch.as_tensor(said) - session.data.test_target[:, 0]).square().mean().sqrt())
     figures = [
         ("swapping a basis moves the outputs by at most", moved, 5e-3),
