@@ -19,7 +19,7 @@ from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.subsets import best_subsets
-from edgewise.discovery.surrogate import Surrogate, looks_like_noise, smooth_error
+from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, smooth_error
 from edgewise.discovery.tree import Curve, Input, constant, evaluate, sum_of
 
 F64 = torch.float64
@@ -266,3 +266,46 @@ def test_a_search_ends_where_only_noise_is_left(uniform, normal):
     torch.testing.assert_close(evaluate(found[0].tree, x), x[:, 0] * x[:, 1], rtol=0.02, atol=0.05)
     assert solve(problem(x, normal(600)))[0].stage == "constant"
     assert solve(problem(x, torch.full((600,), 2.0, dtype=F64)))[0].tree == constant(2.0)
+
+
+# ------------------------------------------------------------------------------------------------ noise
+
+
+def normal(seed, count):
+    return torch.randn(count, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def test_bins_have_less_noise_and_the_same_curve(uniform):
+    x = uniform(0, 2, 5000, 1)
+    given = problem(x, x[:, 0].sin() + 0.1 * normal(1, 5000), noise=0.2)
+    binned = given.binned(200)
+    assert binned.x.shape == (200, 1)
+    assert float((binned.y - binned.x[:, 0].sin()).square().mean().sqrt()) < 0.1 / 5 * 1.3
+    assert binned.scale.tolist() == pytest.approx([0.2] * 200)  # one over the root of 25 rows
+    assert given.binned(5000) is given
+
+
+def test_errors_that_are_relative_and_errors_that_are_not(uniform):
+    x = uniform(0.1, 5, 1000, 2)
+    y = x[:, 0] ** 3 * x[:, 1]
+    assert errors_are_relative(x, y * (1 + 0.05 * normal(2, 1000)))
+    assert not errors_are_relative(x, (y + 0.5 * normal(3, 1000)).clamp_min(1e-2))
+    assert errors_are_relative(x[:50], y[:50])  # too few to tell
+
+
+def test_small_smooth_remains_are_no_noise(uniform):
+    x = uniform(0, 1, 4000, 2)
+    rest = normal(4, 4000)
+    assert looks_like_noise(x, rest, x.sum(dim=1))
+    assert not looks_like_noise(x, rest + 0.4 * (3 * x[:, 0]).sin(), x.sum(dim=1))
+
+
+@pytest.mark.parametrize("rows", [60, 200, 1000])
+def test_noise_looks_like_noise(rows):
+    wrong = 0
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.rand((rows, 1 + seed % 4), generator=generator, dtype=F64)
+        values = torch.randn(rows, generator=generator, dtype=F64)
+        wrong += not looks_like_noise(x, values.exp() if seed % 2 else values, x.sum(dim=1))
+    assert wrong <= 2
