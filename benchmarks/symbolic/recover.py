@@ -5,9 +5,8 @@
     python benchmarks/symbolic/recover.py --tables random --random-seed 20261122
 
 Noise is normal, its standard deviation a share of the target's root mean square, on the training rows only, of which
-there are 1000 without and 10,000 with noise. Each
-problem has a process of its own with one thread. The rows go to benchmarks/results/symbolic; summary.py makes a
-table of them.
+there are 1000 without and 10,000 with noise. Each problem has a process of its own with one thread. The rows go to
+benchmarks/results/symbolic; summary.py makes a table of them.
 """
 
 from __future__ import annotations

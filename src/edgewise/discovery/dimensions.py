@@ -142,10 +142,12 @@ def _independent(matrix: sympy.Matrix) -> list[tuple[Fraction, ...]]:
     return chosen
 
 
-def _moved(base: Sequence[Fraction], groups: list[tuple[Fraction, ...]], steps: Sequence[int]) -> tuple[Fraction, ...]:
-    return tuple(
-        e + sum(step * group[i] for step, group in zip(steps, groups, strict=True)) for i, e in enumerate(base)
-    )
+def _moved(
+    base: tuple[Fraction, ...], groups: list[tuple[Fraction, ...]], steps: Sequence[int]
+) -> tuple[Fraction, ...]:
+    for step, group in zip(steps, groups, strict=True):
+        base = times(base, group, step)
+    return base
 
 
 def _size(exponents: Sequence[Fraction]) -> tuple[int, float]:

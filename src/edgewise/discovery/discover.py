@@ -177,8 +177,11 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         input_names=check_names(names, x.shape[1], "inputs") or data.input_names, output_names=data.target_names
     )
     settings = Settings(
-        rules=Rules(_forbidden(primitives, forbidden), max_complexity, _dimensions(units, options)),
-        most_complex=math.inf if max_complexity is None else max_complexity,
+        rules=Rules(
+            _forbidden(primitives, forbidden),
+            math.inf if max_complexity is None else max_complexity,
+            _dimensions(units, options),
+        ),
         noise=None if isinstance(noise, str) else float(noise),
         robust=robust,
         jobs=jobs,

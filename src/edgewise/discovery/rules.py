@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,19 +19,19 @@ class Rules:
 
     Args:
         forbidden: names of primitives that may not occur.
-        most_complex: largest complexity of a formula; None for any.
+        most_complex: largest complexity of a formula.
         dimensions: of the inputs and the target; None where they are not known.
     """
 
     forbidden: frozenset[str] = frozenset()
-    most_complex: int | None = None
+    most_complex: float = math.inf
     dimensions: Dimensions | None = None
 
     def allow(self, tree: Tree) -> bool:
         """Whether a formula keeps the rules."""
         return (
             self.allow_names(tree)
-            and (self.most_complex is None or complexity(tree) <= self.most_complex)
+            and complexity(tree) <= self.most_complex
             and (self.dimensions is None or self.dimensions.allow(tree))
         )
 

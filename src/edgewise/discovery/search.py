@@ -54,7 +54,6 @@ class Settings:
 
     Args:
         rules: what formulas may be made of.
-        most_complex: largest complexity of a formula as it is shown.
         noise: standard deviation of the errors of y, or None to have it judged by the data.
         robust: whether rows far from what the others say are left out.
         jobs: processes.
@@ -64,7 +63,6 @@ class Settings:
     """
 
     rules: Rules
-    most_complex: float
     noise: float | None
     robust: bool
     jobs: int
@@ -220,7 +218,7 @@ class Search:
             network = self._network(tree)
             snap = number < (1 if is_exact else _SNAPPED) and time.monotonic() < self._deadline
             formula = rated(self._exact(tree, problem) if snap else network, x, y, scale=scale)
-            if formula is not None and (tree == flat or formula.complexity <= self.settings.most_complex):
+            if formula is not None and (tree == flat or formula.complexity <= self.settings.rules.most_complex):
                 formulas.append((formula, network))
         return formulas
 
