@@ -122,6 +122,23 @@ def test_families_continue_linearly_beyond_the_domain(linear_basis, uniform):
             assert not basis.values(x, DOMAIN, order).any()
 
 
+@pytest.mark.parametrize("degree", [1, 2, 7, 13])
+def test_polynomials_may_reach_beyond_the_domain(degree, uniform):
+    """They are polynomials there, and straight lines only from where the reach ends."""
+    basis, width = Chebyshev(degree, reach=0.2), HIGH - LOW
+    x = uniform(LOW - 0.2 * width, HIGH + 0.2 * width, 100)
+    for order in range(4):
+        wanted = torch.from_numpy(chebyshev(basis, x.numpy(), order))
+        assert_near(basis.values(x[:, None], DOMAIN, order)[:, 0], wanted, 1e-11)
+    for end, side in ((LOW - 0.2 * width, -1), (HIGH + 0.2 * width, 1)):
+        at = np.array([end])
+        value, slope = (torch.from_numpy(chebyshev(basis, at, order)) for order in (0, 1))
+        beyond = uniform(0.01, 2, 20, 1)
+        assert_near(basis.values(end + side * beyond, DOMAIN)[:, 0], value + slope * side * beyond, 1e-11)
+        assert_near(basis.values(end + side * beyond, DOMAIN, 1)[:, 0], slope.expand(20, -1), 1e-11)
+        assert not basis.values(end + side * beyond, DOMAIN, 2).any()
+
+
 @pytest.mark.parametrize("basis", [Fourier(terms=1), Fourier(terms=4)], ids=str)
 @pytest.mark.parametrize("order", range(4))
 def test_fourier_functions_are_periodic(basis, order, uniform):
@@ -242,6 +259,8 @@ def test_the_breakpoints_span_the_domain(basis):
         (lambda: BSpline(degree=0), "degree is 1 to 9, got degree=0"),
         (lambda: BSpline(degree=10), "degree is 1 to 9, got degree=10"),
         (lambda: Chebyshev(degree=0), "degree of 1 or more, got degree=0"),
+        (lambda: Chebyshev(reach=-0.1), "0 or more, got reach=-0.1"),
+        (lambda: Chebyshev(reach=float("nan")), "got reach=nan"),
         (lambda: Fourier(terms=0), "1 or more terms, got terms=0"),
         (lambda: Gaussian(centers=1), "2 or more centers, got centers=1"),
         (lambda: MexicanHat(scales=0), "1 or more scales, got scales=0"),
@@ -249,7 +268,7 @@ def test_the_breakpoints_span_the_domain(basis):
         (lambda: MexicanHat(scales=2).with_grid(0), "got grid=0"),
         (
             lambda: Chebyshev().with_grid(8),
-            r"Chebyshev\(degree=8\) has no grid of intervals to set to 8; refine",
+            r"Chebyshev\(degree=8, reach=0.0\) has no grid of intervals to set to 8; refine",
         ),
         (lambda: Fourier().with_grid(8), "no grid of intervals"),
         (

@@ -21,11 +21,12 @@ from edgewise.training.multilevel import Climber, Rows, SmoothedObjective, Stage
 from edgewise.training.multilevel.climber import descend, settle
 from edgewise.training.multilevel.level import (
     START,
-    Level,
+    Polynomials,
+    Splines,
     at_level,
     level_of,
     parameters_at,
-    splines_of,
+    refinable,
     with_tight_domains,
 )
 from edgewise.training.multilevel.rows import rmse, spread_of
@@ -52,14 +53,14 @@ def error_of(model, truth, x):
 @pytest.mark.parametrize(
     ("level", "finer"),
     [
-        (Level(5, 3), [(10, 3), (5, 5)]),
-        (Level(7, 3), [(14, 3), (7, 5)]),
-        (Level(8, 3), [(8, 5), (16, 3)]),  # 8 ≥ 10/7·5
-        (Level(10, 5), [(10, 7), (20, 5)]),
-        (Level(9, 5), [(18, 5), (9, 7)]),
-        (Level(5, 7), [(10, 7), (5, 9)]),
-        (Level(40, 8), [(80, 8)]),
-        (Level(40, 9), [(80, 9)]),
+        (Splines(5, 3), [(10, 3), (5, 5)]),
+        (Splines(7, 3), [(14, 3), (7, 5)]),
+        (Splines(8, 3), [(8, 5), (16, 3)]),  # 8 ≥ 10/7·5
+        (Splines(10, 5), [(10, 7), (20, 5)]),
+        (Splines(9, 5), [(18, 5), (9, 7)]),
+        (Splines(5, 7), [(10, 7), (5, 9)]),
+        (Splines(40, 8), [(80, 8)]),
+        (Splines(40, 9), [(80, 9)]),
     ],
 )
 def test_degrees_are_raised_once_cells_are_many(level, finer):
@@ -68,7 +69,7 @@ def test_degrees_are_raised_once_cells_are_many(level, finer):
 
 @given(st.integers(1, 300), st.integers(1, 9))
 def test_finer_levels_are_finer(grid, degree):
-    level = Level(grid, degree)
+    level = Splines(grid, degree)
     for finer in level.finer():
         assert finer.basis.size > level.basis.size
         assert finer.degree <= 9
@@ -76,16 +77,62 @@ def test_finer_levels_are_finer(grid, degree):
     assert str(level) == f"grid {grid}, degree {degree}"
 
 
+@given(st.integers(1, 64))
+def test_finer_polynomials_are_of_higher_degree(degree):
+    for finer in Polynomials(degree).finer():
+        assert degree < finer.degree <= 64
+        assert finer.basis.size == finer.degree + 1
+    assert not Polynomials(60).finer()
+    assert str(Polynomials(degree)) == f"polynomials of degree {degree}"
+
+
+@given(st.integers(1, 300), st.integers(1, 9))
+def test_polynomials_for_splines_have_more_functions_up_to_a_bound(grid, degree):
+    splines = Splines(grid, degree)
+    found = splines.polynomials()
+    assert found.basis.size > splines.basis.size or found.degree == 64
+
+
+def test_polynomials_take_the_place_of_splines_and_not_the_other_way_round(uniform):
+    """Splines of one cell are polynomials: the function stays, and goes on as a polynomial beyond the domain."""
+    x = uniform(-1, 1, 200, 2)
+    model = KAN([2, 2, 1], basis=[BSpline(1, 4), Chebyshev(5)], seed=3).lock(0, 1, 0)
+    found = at_level(model, Polynomials(8), x)
+    assert level_of(found) == Polynomials(8)
+    torch.testing.assert_close(found(x), model(x), rtol=0, atol=1e-13)
+    points = uniform(-3, 3, 30)
+    assert torch.equal(found.edge(0, 1, 0)(points), model.edge(0, 1, 0)(points))
+    beyond = torch.tensor([1.1, 1.2], dtype=F64)
+    spline = ScipySpline(*scipy_spline(model, 0, 0, 0), extrapolate=True)
+    ours, lines = found.edge(0, 0, 0)(beyond).detach(), model.edge(0, 0, 0)(beyond).detach()
+    np.testing.assert_allclose(ours, spline(beyond), atol=1e-11)
+    assert bool(((lines - ours).abs() > 1e-6).all())
+    again = at_level(found, Splines(10, 3), x)
+    assert level_of(again) == Polynomials(8)
+    assert torch.equal(again(x), found(x))
+
+
+def scipy_spline(model, layer, source, target):
+    """Knots, coefficients and degree of a spline edge."""
+    block = model.layer_at(layer).block_of(source, target)
+    cells, degree = block.basis.grid, block.basis.degree
+    low, high = block.grid[source, 0].item(), block.grid[source, -1].item()
+    knots = low + (high - low) / cells * np.arange(-degree, cells + degree + 1)
+    return knots, block.effective_coefficients[source, :, target].detach().numpy(), degree
+
+
 def test_the_level_of_a_network_is_its_finest(mixed_network):
-    assert level_of(KAN([2, 3, 1], basis=[BSpline(7, 3), BSpline(4, 5)])) == Level(7, 5)
-    assert level_of(KAN([2, 3, 1], basis=[Chebyshev(4), BSpline(4, 2)])) == Level(4, 2)
-    assert level_of(mixed_network) == Level(3, 3)
-    assert level_of(KAN([2, 1], basis=Chebyshev(4))) is None
+    assert level_of(KAN([2, 3, 1], basis=[BSpline(7, 3), BSpline(4, 5)])) == Splines(7, 5)
+    assert level_of(KAN([2, 3, 1], basis=[Chebyshev(4), BSpline(4, 2)])) == Splines(4, 2)
+    assert level_of(mixed_network) == Splines(3, 3)
+    assert level_of(KAN([2, 2, 1], basis=[Chebyshev(4), Chebyshev(7)])) == Polynomials(7)
+    assert level_of(KAN([2, 1], basis=Fourier(4))) is None
+    assert level_of(KAN([2, 1], basis=Chebyshev(1))) is None  # straight lines
     assert level_of(KAN([2, 1], basis=BSpline(1, 1))) is None  # straight lines
     assert level_of(KAN([1, 1]).lock(0, 0, 0)) is None
 
 
-@pytest.mark.parametrize("level", [Level(5, 3), Level(10, 3), Level(3, 5), Level(20, 1)], ids=str)
+@pytest.mark.parametrize("level", [Splines(5, 3), Splines(10, 3), Splines(3, 5), Splines(20, 1)], ids=str)
 def test_the_number_of_parameters_is_known_beforehand(level, mixed_network, network, uniform):
     x = uniform(-1, 1, 30, 2)
     models = [
@@ -105,16 +152,16 @@ def test_halved_cells_keep_the_function_where_domains_stay(degree, network, unif
     x = uniform(-1.5, 1.5, 50, 3)
     before = model(x).detach()
     for cells in (5, 10, 30):
-        finer = at_level(model, Level(cells, degree), x)
+        finer = at_level(model, Splines(cells, degree), x)
         torch.testing.assert_close(finer(x).detach(), before, rtol=0, atol=1e-13)
     assert torch.equal(model(x).detach(), before)
-    assert level_of(model) == Level(5, degree)
+    assert level_of(model) == Splines(5, degree)
 
 
 def test_hidden_domains_are_tight_around_the_values(network, uniform):
     x = uniform(-1, 1, 400, 2)
     model = network([2, 3, 1], scale=0.05)  # values in a small part of [−1, 1]
-    finer = at_level(model, Level(12, 3), x)
+    finer = at_level(model, Splines(12, 3), x)
     values = model.trace(x).layers[1].inputs.detach()
     low, high = values.amin(dim=0), values.amax(dim=0)
     grid = finer.all_layers[1].all_blocks()[0].grid
@@ -125,7 +172,7 @@ def test_hidden_domains_are_tight_around_the_values(network, uniform):
     assert torch.equal(
         finer.all_layers[0].all_blocks()[0].grid, model.all_layers[0].all_blocks()[0].grid
     )  # the user's domain
-    again = at_level(finer, Level(24, 3), x)
+    again = at_level(finer, Splines(24, 3), x)
     assert torch.equal(again.all_layers[1].all_blocks()[0].grid, grid)  # which fits well enough
     torch.testing.assert_close(again(x), finer(x), rtol=0, atol=1e-13)
 
@@ -133,7 +180,7 @@ def test_hidden_domains_are_tight_around_the_values(network, uniform):
 def test_domains_of_few_and_of_equal_values_are_left_sensible(network, uniform):
     model = network([1, 2, 1])
     for x in (uniform(-1, 1, 1, 1), torch.zeros(40, 1, dtype=F64), uniform(-1, 1, 2, 1)):
-        finer = at_level(model, Level(10, 3), x)
+        finer = at_level(model, Splines(10, 3), x)
         grid = finer.all_layers[1].all_blocks()[0].grid
         assert bool((grid[:, 1] > grid[:, 0]).all())
         assert bool(finer(x).isfinite().all())
@@ -141,8 +188,8 @@ def test_domains_of_few_and_of_equal_values_are_left_sensible(network, uniform):
 
 def test_what_has_no_level_is_left_alone(uniform):
     x = uniform(-1, 1, 100, 2)
-    model = KAN([2, 2, 1], basis=[BSpline(1, 1), Chebyshev(5)], seed=3).fix_symbolic(0, 0, 1, "sin")
-    same = at_level(model, Level(20, 5), x)
+    model = KAN([2, 2, 1], basis=[BSpline(1, 1), Fourier(5)], seed=3).fix_symbolic(0, 0, 1, "sin")
+    same = at_level(model, Splines(20, 5), x)
     assert torch.equal(same(x), model(x))
     for ours, theirs in zip(same.state_dict().values(), model.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
@@ -150,7 +197,7 @@ def test_what_has_no_level_is_left_alone(uniform):
     assert kinds == {BasisBlock, SymbolicBlock}
 
 
-@pytest.mark.parametrize("level", [Level(10, 3), Level(5, 5), Level(7, 7)], ids=str)
+@pytest.mark.parametrize("level", [Splines(10, 3), Splines(5, 5), Splines(7, 7)], ids=str)
 def test_locked_edges_are_the_same_to_the_last_bit_at_every_level(level, uniform):
     x = uniform(-1, 1, 100, 2)
     model = KAN([2, 3, 1], seed=5).lock(0, 1, 2).lock(1, 0, 0)
@@ -162,7 +209,7 @@ def test_locked_edges_are_the_same_to_the_last_bit_at_every_level(level, uniform
         assert torch.equal(layer.locked, own.locked)
         assert torch.equal(layer.mask, own.mask)
     assert level_of(finer) == level
-    assert splines_of(finer.layer_at(0).block_of(0, 0)) == level.basis
+    assert refinable(finer.layer_at(0).block_of(0, 0)) == level.basis
 
 
 def test_tight_domains_leave_the_levels(uniform):
@@ -335,9 +382,9 @@ def test_the_smoothing_of_a_network_without_a_value_stays(value, uniform, normal
     assert bool(objective.factor().isnan().all())
 
 
-def test_a_network_without_splines_is_not_smoothed(uniform, normal):
+def test_a_network_of_other_families_is_not_smoothed(uniform, normal):
     x, y = uniform(-1, 1, 50, 2), normal(50, 1)
-    objective = SmoothedObjective(KAN([2, 1], basis=Chebyshev(4), seed=0), x, y)
+    objective = SmoothedObjective(KAN([2, 1], basis=Fourier(2), seed=0), x, y)
     assert objective.smoothing() == []
     residual = (objective.model(x) - y).detach()
     assert objective.value() == pytest.approx(float(residual.square().mean()), rel=1e-14)
@@ -490,7 +537,7 @@ def test_a_climber_that_may_not_climb_is_done(smooth_rows):
     climber = Climber.settled(KAN([1, 1], seed=0), smooth_rows, "fixed", soon(60), climbs=False)
     assert climber.done
     assert level_of(climber.model) == START
-    lines = Climber.settled(KAN([1, 1], basis=Chebyshev(9), seed=0), smooth_rows, "polynomial", soon(60))
+    lines = Climber.settled(KAN([1, 1], basis=Fourier(9), seed=0), smooth_rows, "waves", soon(60))
     assert "no splines" in str(lines.stages[0])
     lines.climb()
     assert lines.done
@@ -818,12 +865,25 @@ def test_a_product_node_in_the_last_layer(table):
 
 
 def test_other_bases_are_trained_as_they_are(table):
-    truth = lambda x: torch.sin(x[:, :1]) + x[:, 1:] ** 3  # noqa: E731
+    truth = lambda x: torch.sin(3 * torch.pi * x[:, :1]) + torch.cos(2 * torch.pi * x[:, 1:])  # noqa: E731
     x, y, fresh = table(truth, 200)
-    model, history = fit_multilevel(KAN([2, 1], basis=Chebyshev(12), seed=0), x, y, max_time=20)
-    assert model.all_layers[0].all_blocks()[0].basis == Chebyshev(12)
+    basis = Fourier(4)
+    model, history = fit_multilevel(KAN([2, 1], basis=basis, seed=0), x, y, max_time=20)
+    assert model.all_layers[0].all_blocks()[0].basis == basis
     assert error_of(model, truth, fresh) < 1e-10
     assert (history.last["grid"], history.last["degree"]) == (None, None)
+
+
+def test_polynomials_stay_polynomials(table):
+    truth = lambda x: torch.sin(4 * x[:, :1]) + x[:, 1:] ** 3  # noqa: E731
+    x, y, fresh = table(truth, 200)
+    model, history = fit_multilevel(KAN([2, 1], basis=Chebyshev(4), seed=0), x, y, max_time=20)
+    assert history.rows[0]["degree"] == 4
+    degree = history.last["degree"]
+    assert degree > 4
+    assert history.last["grid"] is None
+    assert level_of(model) == Polynomials(degree)
+    assert error_of(model, truth, fresh) < 1e-12
 
 
 def test_a_locked_edge_stays(table, uniform):
@@ -846,9 +906,10 @@ def test_the_history_tells_of_every_level(table):
     )
     assert steps == list(range(1, len(history) + 1))
     assert (grids[0], degrees[0]) == (5, 3)
-    assert [grid + degree for grid, degree in zip(grids, degrees, strict=True)] == counts
+    assert [(1 if grid is None else grid) + degree for grid, degree in zip(grids, degrees, strict=True)] == counts
     assert losses == sorted(losses, reverse=True)
-    assert level_of(model) == Level(grids[-1], degrees[-1])
+    assert grids[-1] is None  # a sine is smooth
+    assert level_of(model) == Polynomials(degrees[-1])
     first, *_ = history.notes
     assert first.startswith("start 0: grid 5, degree 3, 8 parameters, error ")
     assert len(history.notes) >= len(history)
@@ -903,8 +964,8 @@ def test_data_that_do_not_fit_are_refused(table):
 
 
 def test_stages_say_what_follows():
-    stage = Stage("a", Level(5, 3), 8, 1e-3, 1.1e-3, 9e-4, 0.0, accepted=True)
+    stage = Stage("a", Splines(5, 3), 8, 1e-3, 1.1e-3, 9e-4, 0.0, accepted=True)
     assert str(stage).endswith("at the spline limit, to be refined")
-    assert str(Stage("a", Level(5, 3), 8, 1e-3, 1e-2, 9e-4, 0.0, accepted=True)).endswith("smoothed")
-    assert str(Stage("a", Level(5, 3), 8, 1e-1, 1e-1, 9e-4, 0.0, accepted=True)).endswith("above the spline limit")
+    assert str(Stage("a", Splines(5, 3), 8, 1e-3, 1e-2, 9e-4, 0.0, accepted=True)).endswith("smoothed")
+    assert str(Stage("a", Splines(5, 3), 8, 1e-1, 1e-1, 9e-4, 0.0, accepted=True)).endswith("above the spline limit")
     assert str(Stage("a", None, 8, 1e-1, 1e-1, 0.0, 0.0, accepted=True)).endswith("nothing to refine")

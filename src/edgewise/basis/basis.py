@@ -189,11 +189,15 @@ class Basis(abc.ABC):
 
 @dataclass(frozen=True)
 class ContinuedBasis(Basis, abc.ABC):
-    """A family that is known on the domain, and continues linearly beyond it."""
+    """A family that is known on the domain, perhaps a little beyond, and continues linearly from there."""
+
+    def limits(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """From where on the functions are straight lines, to the left and to the right, each of shape (I,)."""
+        return grid[:, 0], grid[:, -1]
 
     @abc.abstractmethod
     def inside(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
-        """Derivatives of several orders at points of the domain, each of shape (..., I, M)."""
+        """Derivatives of several orders at points within the limits, each of shape (..., I, M)."""
 
     def values(self, x: Tensor, grid: Tensor, order: int = 0) -> Tensor:
         """See `Basis.values`."""
@@ -205,7 +209,7 @@ class ContinuedBasis(Basis, abc.ABC):
         return values, slopes
 
     def _continued(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
-        low, high = grid[:, 0], grid[:, -1]
+        low, high = self.limits(grid)
         nearest = torch.minimum(torch.maximum(x, low), high)
         beyond = (x - nearest).unsqueeze(-1)
         results = self.inside(nearest, grid, orders)

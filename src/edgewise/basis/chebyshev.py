@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,9 +19,11 @@ class Chebyshev(ContinuedBasis):
 
     Args:
         degree: polynomial degree, 1 or more.
+        reach: how far beyond the domain they stay polynomials, as a share of its width, 0 or more; from there on they
+            are straight lines.
 
     Raises:
-        OptionError: the degree is below 1.
+        OptionError: the degree is below 1, or the reach negative or not finite.
 
     Example:
         >>> from edgewise.basis import Chebyshev
@@ -29,11 +32,14 @@ class Chebyshev(ContinuedBasis):
     """
 
     degree: int = 8
+    reach: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the range."""
         if not (isinstance(self.degree, int) and self.degree >= 1):
             raise OptionError(f"a Chebyshev basis needs a degree of 1 or more, got degree={self.degree!r}")
+        if not 0 <= self.reach < math.inf:
+            raise OptionError(f"the reach is a share of the domain's width, 0 or more, got reach={self.reach!r}")
         super().__post_init__()
 
     @property
@@ -44,6 +50,12 @@ class Chebyshev(ContinuedBasis):
     def ones(self) -> list[float]:
         """T_0 is the constant."""
         return [1.0] + [0.0] * self.degree
+
+    def limits(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """See `ContinuedBasis.limits`: `reach` beyond the domain."""
+        low, high = grid[:, 0], grid[:, -1]
+        beyond = self.reach * (high - low)
+        return low - beyond, high + beyond
 
     def inside(self, x: Tensor, grid: Tensor, orders: Sequence[int]) -> list[Tensor]:
         """T_0 … T_degree by their recurrence, and their derivatives by the derivatives of it."""

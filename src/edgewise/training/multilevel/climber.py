@@ -14,7 +14,7 @@ from torch import Tensor
 from edgewise.network import Network
 from edgewise.training.floor import spline_floor
 from edgewise.training.gauss_newton import get_parameters, set_parameters
-from edgewise.training.multilevel.level import Level, at_level, level_of, parameters_at, with_tight_domains
+from edgewise.training.multilevel.level import Level, Splines, at_level, level_of, parameters_at, with_tight_domains
 from edgewise.training.multilevel.rows import Rows, rmse
 from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.objective import OutputObjective
@@ -39,6 +39,7 @@ _NOISE_FREE = 1e-4  # what a finer level brings
 _TRIALS = 2  # levels that a network may try before its rate of progress counts,
 _HOPE = 1e-7  # as errors may fall by this factor on the way to the finest level
 _LEVELS_AHEAD = 4  # that are thought to bring as much as the last
+_SMOOTH = 1e-2  # held-out error below which a target may be smooth enough for polynomials
 _AT_FLOOR = 3.0  # times the spline floor: an error that refinement will lower
 _OVERFIT = 3.0  # times the training error
 
@@ -49,7 +50,7 @@ class Stage:
 
     Args:
         label: which start or topology.
-        level: grid and degree; None for a network without splines.
+        level: of the splines or polynomials; None for a network of neither.
         parameters: how many were free.
         train_error: root mean square error on the training rows, of standard targets.
         error: on the held-out rows.
@@ -67,6 +68,11 @@ class Stage:
     finished: float
     accepted: bool
 
+    @property
+    def overfits(self) -> bool:
+        """Whether held-out rows do so much worse that more functions would not help."""
+        return self.error > _OVERFIT * self.train_error
+
     def __str__(self) -> str:
         """One line: what was trained, what it reached, and what follows from it."""
         level = "no splines" if self.level is None else str(self.level)
@@ -80,8 +86,10 @@ class Stage:
             return "not better than before"
         if self.level is None:
             return "nothing to refine"
-        if self.error > _OVERFIT * self.train_error:
+        if self.overfits:
             return "more than the samples determine, smoothed"
+        if not isinstance(self.level, Splines):
+            return "better than before"
         if self.floor > 0 and self.train_error < _AT_FLOOR * self.floor:
             return "at the spline limit, to be refined"
         return "above the spline limit"
@@ -112,7 +120,7 @@ class Contestant(Protocol):
 
 @dataclass
 class Climber:
-    """A spline network, the best so far on its way.
+    """A network of splines or polynomials, the best so far on its way.
 
     Args:
         model: the network, trained as far as it is.
@@ -130,6 +138,11 @@ class Climber:
     gain: float = 1.0
     stages: list[Stage] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    splines: Network = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The last network before polynomials is kept."""
+        self.splines = self.model
 
     @classmethod
     def settled(cls, model: Network, rows: Rows, label: str, deadline: float, *, climbs: bool = True) -> Climber:
@@ -149,8 +162,8 @@ class Climber:
 
     def climb(self) -> None:
         """See `Contestant.climb`: the next level, or the other kind of refinement where that does not help."""
-        for finer in self._affordable_levels():
-            if time.monotonic() > self.deadline or self._take(at_level(self.model, finer, self.rows.x)):
+        for model, finer in self._affordable_levels():
+            if time.monotonic() > self.deadline or self._take(at_level(model, finer, self.rows.x)):
                 return
         self.done = True
 
@@ -163,11 +176,25 @@ class Climber:
         descend(objective, _REFIT_STEPS, deadline, damping=_LATER_DAMPING)
         return refitted if rmse(refitted, x, y) <= rmse(self.model, x, y) else self.model
 
-    def _affordable_levels(self) -> Iterator[Level]:
-        level = level_of(self.model)
-        for finer in () if level is None else level.finer():
-            if parameters_at(self.model, finer) <= self.rows.most_parameters:
-                yield finer
+    def _affordable_levels(self) -> Iterator[tuple[Network, Level]]:
+        for model, finer in self._levels():
+            if parameters_at(model, finer) <= self.rows.most_parameters:
+                yield model, finer
+
+    def _levels(self) -> Iterator[tuple[Network, Level]]:
+        """Networks to refine and the levels to try, in order.
+
+        Polynomials come first where the target looks smooth; where they get stuck, splines go on.
+
+        Yields:
+            A network, and the level it may go to.
+        """
+        level, splines = level_of(self.model), level_of(self.splines)
+        if isinstance(level, Splines) and self.error < _SMOOTH:
+            yield self.model, level.polynomials()
+        yield from ((self.model, finer) for finer in (() if level is None else level.finer()))
+        if self.splines is not self.model and splines is not None and not self.stages[-1].overfits:
+            yield from ((self.splines, finer) for finer in splines.finer())
 
     def _take(self, model: Network) -> bool:
         """Train a network and keep it if it is better than what was there."""
@@ -189,6 +216,7 @@ class Climber:
             self.gain = min(error / self.error, 1.0) if self.error > 0 else 1.0
         if accepted:
             self.model, self.error, self.weights = model, error, weights
+            self.splines = model if isinstance(stage.level, Splines) else self.splines
         self.stages.append(stage)
         return accepted
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edgewise.basis import BSpline, gram
+from edgewise.basis import BSpline, Chebyshev, gram
 from edgewise.network import BasisBlock, Network
 from edgewise.training.gauss_newton import Linearisation, block_slices
 from edgewise.training.losses import MeanSquaredError
@@ -46,12 +46,13 @@ class _Edges:
 
 
 class SmoothedObjective(OutputObjective):
-    """Mean square error plus Σ_e w_e·∫ φ_e⁽q⁾(u)² du over the spline edges, u the input in units of its domain.
+    """Mean square error plus Σ_e w_e·∫ φ_e⁽q⁾(u)² du over the edges, u the input in units of its domain.
 
-    The order q is 2 for cubic splines and 3 above. The weights are those of the largest marginal likelihood,
-    approached by the generalised Fellner–Schall update: with the curvature H of the squared error, S_w of the penalty
-    and the variance σ² of the residuals, w_e ← σ²·(rank S_e − tr((H + S_w)⁻¹ w_e S_e))/(n·c_eᵀ S_e c_e). Noise makes
-    edges stiff, cells without samples are bridged, and with data free of noise the weights fall with the residuals.
+    The edges are splines or polynomials; the order q is 2 for degrees below 5 and 3 from there on. The weights are
+    those of the largest marginal likelihood, approached by the generalised Fellner–Schall update: with the curvature H
+    of the squared error, S_w of the penalty and the variance σ² of the residuals,
+    w_e ← σ²·(rank S_e − tr((H + S_w)⁻¹ w_e S_e))/(n·c_eᵀ S_e c_e). Noise makes edges stiff, cells without samples are
+    bridged, and with data free of noise the weights fall with the residuals.
 
     Args:
         model: the network.
@@ -153,12 +154,12 @@ class SmoothedObjective(OutputObjective):
 
 
 def _is_smoothed(block: BasisBlock) -> bool:
-    return isinstance(block.basis, BSpline) and block.basis.degree > 1 and len(block.free_edges()[0]) > 0
+    return isinstance(block.basis, (BSpline, Chebyshev)) and block.basis.degree > 1 and len(block.free_edges()[0]) > 0
 
 
 def _edges_of(block: BasisBlock, start: int) -> _Edges:
     basis, source = block.basis, block.free_edges()[0]
-    assert isinstance(basis, BSpline)
+    assert isinstance(basis, (BSpline, Chebyshev))
     order = 2 if basis.degree < 5 else 3
     half = ((block.grid[:, -1] - block.grid[:, 0]) / 2)[:, None, None]
     matrices = gram(basis, block.grid, order) * half ** (2 * order - 1)

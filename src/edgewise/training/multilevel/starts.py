@@ -10,7 +10,7 @@ from edgewise.surgery import prune
 from edgewise.surgery.blocks import Model
 from edgewise.training.losses import MeanSquaredError
 from edgewise.training.multilevel.climber import descend
-from edgewise.training.multilevel.level import START, splines_of
+from edgewise.training.multilevel.level import START, refinable
 from edgewise.training.multilevel.rows import Rows
 from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.objective import OutputObjective
@@ -47,7 +47,7 @@ def _restarted_block(block: BasisBlock, layer: KANLayer, index: int, generator: 
     if bool(block.locked.any()):
         basis, grid = block.basis, block.grid
     else:
-        basis = block.basis if splines_of(block) is None else START.basis
+        basis = START.basis if START.replaces(block.basis) and refinable(block) else block.basis
         grid = domain_grid(HIDDEN_DOMAIN, layer.in_features, block.grid.dtype) if index else block.grid[:, [0, -1]]
     start = small_random_coefficients(basis, grid, layer.nodes, generator)
     kept = block.locked.unsqueeze(1)
