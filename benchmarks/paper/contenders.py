@@ -5,24 +5,19 @@ A row has test_rmse, train_rmse, seconds, parameters, a note, and the curve: [pa
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from cases import Case, Samples, tables
-from environments import python_of
+from environments import answered
 from mlp import mlp
 from rows import Row
 
 import edgewise as ew
 
-_RIVALS = Path(__file__).parent.parent / "rivals"
 Contender = Callable[[Case, Samples, int, float], Row]
 
 
@@ -59,16 +54,9 @@ def found_width(case: Case, samples: Samples, seed: int, seconds: float) -> Row:
 
 def pykan(case: Case, samples: Samples, seed: int, seconds: float) -> Row:
     """pykan of PyPI with the shape that the paper found best."""
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "samples.npz"
-        arrays = {name: getattr(samples, name) for name in ("train_x", "train_y", "test_x", "test_y")}
-        np.savez(data, **arrays)
-        options = {"path": str(data), "width": case.paper_shape, "seed": seed, "seconds": seconds}
-        program = [python_of("pykan"), _RIVALS / "pykan_fit.py", json.dumps(options)]
-        done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=folder)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    row = json.loads(done.stdout.splitlines()[-1])
+    arrays = {name: getattr(samples, name) for name in ("train_x", "train_y", "test_x", "test_y")}
+    options = {"width": case.paper_shape, "seed": seed, "seconds": seconds}
+    row = answered("pykan", "pykan_fit.py", arrays, options)
     scale = case.scale(samples.test_y)
     in_units = {name: row[name] / scale for name in ("test_rmse", "train_rmse")}
     return row | in_units | {"curve": [[size, spent, error / scale] for size, spent, error in row["curve"]]}

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import csv
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1] / "paper"))  # the grammar of formulas is the same
 
 import numpy as np
 import sympy
+from formulas import Grammar
 from generator import random_expressions
-from sympy.parsing.sympy_parser import parse_expr
 
 DATA = Path(__file__).parent / "data"
 TABLES = ("feynman100", "published")
 RANDOM = "random"
 TEST_ROWS = 2000
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(sympy, name) for name in ("exp", "sqrt", "sin", "cos", "tan", "log", "tanh", "asin", "acos", "Abs")
-} | {"arcsin": sympy.asin, "arccos": sympy.acos, "ln": sympy.log, "pi": sympy.pi}
+} | {"arcsin": sympy.asin, "arccos": sympy.acos, "ln": sympy.log, "abs": sympy.Abs}
 
 
 @dataclass(frozen=True)
@@ -62,5 +68,25 @@ def _problem(row: dict[str, str]) -> Problem:
         name, bounds = part.split(":")
         low, high = bounds.strip(" []").split(",")
         ranges[name.strip()] = (float(low), float(high))
-    local = _FUNCTIONS | {name: sympy.Symbol(name) for name in ranges}
-    return Problem(row["id"], parse_expr(row["formula"], local_dict=local), ranges)
+    return Problem(row["id"], expression(row["formula"], {name: sympy.Symbol(name) for name in ranges}), ranges)
+
+
+def expression(
+    text: str, symbols: Mapping[str, sympy.Symbol], functions: Mapping[str, Callable[..., Any]] | None = None
+) -> sympy.Expr:
+    """A formula written as text, of which nothing is run.
+
+    Args:
+        text: in the syntax of Python.
+        symbols: what its names stand for.
+        functions: what it may call besides the usual ones.
+
+    Returns:
+        The formula; its whole numbers are exact.
+    """
+    grammar = Grammar({"pi": sympy.pi}, _FUNCTIONS | dict(functions or {}), _number)
+    return grammar.value(ast.parse(text, mode="eval").body, symbols)
+
+
+def _number(number: float) -> sympy.Expr:
+    return sympy.Integer(number) if isinstance(number, int) else sympy.Float(number)
