@@ -53,8 +53,9 @@ bench: setup  ## The speed of small networks, with the bounds that are promised
 bench-kernels: setup  ## KAN layers against MLPs, products, pykan and jaxKAN: the table in benchmarks/results
 	$(BIN)/python benchmarks/kernels.py
 
-bench-symbolic: setup  ## How often formulas are found, for hours and resumable; then the table
+bench-symbolic: setup  ## How often formulas are found, also by pyoperon, gplearn and pysindy, for hours and resumable; then the table
 	$(BIN)/python benchmarks/symbolic/recover.py
+	$(BIN)/python benchmarks/symbolic/rivals.py
 	$(BIN)/python benchmarks/symbolic/summary.py
 
 examples: setup  ## The worked examples at full size, most of an hour: tables and pictures in benchmarks/results/examples

@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "paper"))  # the rows and the runner are the same
 
 import numpy as np
+import sympy
 from judge import verdict
 from problems import RANDOM, TABLES, TEST_ROWS, Problem, problems
 from rows import Row, Rows
@@ -72,17 +73,32 @@ def measure(
     began = time.perf_counter()
     found = ew.discover(x, y, names=list(problem.ranges), max_time=seconds, seed=seed)
     spent = time.perf_counter() - began
-    test_x, test_y = problem.draw(TEST_ROWS, 0.0, seed + 10_000)
-    error = found.predict(test_x).numpy() - test_y
-    return verdict(problem, found.formula) | {
+    test_x, test_y = test_rows(problem, seed)
+    return judged(problem, found.formula) | {
         "noise": noise,
-        "truth": str(problem.formula),
-        "found": str(found.formula.evalf(6)),
         "complexity": found.formulas.picked.complexity,
         "stage": found.stages[-2] if len(found.stages) > 1 else "",
-        "test_rmse": float(np.sqrt(np.mean(error**2)) / (np.std(test_y) or 1.0)),
+        "test_rmse": relative_error(found.predict(test_x).numpy(), test_y),
         "seconds": spent,
-        "note": str(found.formula.evalf(4))[:80],
+    }
+
+
+def test_rows(problem: Problem, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows without noise that are not those of training."""
+    return problem.draw(TEST_ROWS, 0.0, seed + 10_000)
+
+
+def relative_error(predicted: np.ndarray, y: np.ndarray) -> float:
+    """The root mean square error in units of the target's standard deviation."""
+    return float(np.sqrt(np.mean((predicted - y) ** 2)) / (np.std(y) or 1.0))
+
+
+def judged(problem: Problem, formula: sympy.Expr) -> Row:
+    """The part of a row that is about the formula."""
+    return verdict(problem, formula) | {
+        "truth": str(problem.formula),
+        "found": str(formula.evalf(6)),
+        "note": str(formula.evalf(4))[:80],
     }
 
 

@@ -1,4 +1,4 @@
-"""The table of recovery rates, from the rows of recover.py: benchmarks/results/symbolic.md, and the README's block.
+"""The table of recovery rates, from the rows of recover.py and rivals.py: results/symbolic.md, and the README's block.
 
 python benchmarks/symbolic/summary.py
 """
@@ -14,8 +14,10 @@ sys.path.append(str(Path(__file__).parents[1] / "paper"))  # the rows and the te
 
 from problems import RANDOM, TABLES
 from recover import RESULTS
-from report_text import table
+from report_text import error, errors, figure_of, median, table
 from rows import Row, Rows
+
+from rivals import FILE, RIVALS
 
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- symbolic -->", "<!-- /symbolic -->"
@@ -54,6 +56,22 @@ def rates(rows: dict[str, list[Row]]) -> str:
     return table(header, lines)
 
 
+def beside(rows: dict[str, list[Row]], rivals: list[Row]) -> str:
+    """A line for each program and level of noise, on the runs that the rivals were asked for."""
+    known = [row for mine in rows.values() for row in mine] + rivals
+    lines = []
+    for noise in sorted({row["noise"] for row in rivals if "noise" in row}):
+        contenders = {name: f"{name} {noise:g}" for name in ("edgewise", *RIVALS)}
+        asked = {(row["case"], row["seed"]) for row in rivals if row["contender"] in contenders.values()}
+        for name, contender in contenders.items():
+            some = [row for row in known if row["contender"] == contender and (row["case"], row["seed"]) in asked]
+            if some:
+                found = [f"{sum(bool(row.get(rule)) for row in some) / len(some):.0%}" for rule in ("exact", "strict")]
+                off = error(median(errors(some)))
+                lines.append([name, f"{noise:g}", len(some), *found, off, figure_of(some, "seconds", ".1f")])
+    return table(["program", "noise", "runs", "exact", "strict", "median test error", "median s"], lines)
+
+
 def failures(rows: dict[str, list[Row]]) -> str:
     """Every run that did not find its formula, with what was found instead."""
     lines = [
@@ -81,9 +99,9 @@ def read(results: Path) -> dict[str, list[Row]]:
     return {name: mine for name, mine in rows.items() if mine}
 
 
-def report(rows: dict[str, list[Row]]) -> str:
+def report(rows: dict[str, list[Row]], rivals: list[Row]) -> str:
     """The whole page."""
-    known = [row for mine in rows.values() for row in mine]
+    known = [row for mine in rows.values() for row in mine] + rivals
     machine = ", ".join(sorted({row["machine"] for row in known}))
     dates = sorted({row["date"] for row in known})
     commands = sorted({f"`{row['command']}`" for row in known})
@@ -92,7 +110,20 @@ def report(rows: dict[str, list[Row]]) -> str:
         f"{machine}; {dates[0]} to {dates[-1]}, one thread a problem: {', '.join(commands)}.\n\n"
         "Exact: with floats rounded to three decimals the difference or the quotient of truth and formula is a\n"
         "constant (the rule of SRBench). Strict: the difference is 0, and no term vanished by the rounding.\n\n"
-        f"{rates(rows)}\n\n## Not found\n\n{failures(rows)}\n"
+        f"{rates(rows)}\n\n{_beside_text(rows, rivals)}## Not found\n\n{failures(rows)}\n"
+    )
+
+
+def _beside_text(rows: dict[str, list[Row]], rivals: list[Row]) -> str:
+    if not rivals:
+        return ""
+    budgets = ", ".join(f"{budget:g}" for budget in sorted({row["budget"] for row in rivals}))
+    return (
+        "## Beside other programs\n\n"
+        "The same rows of the same problems, every fifth of the Feynman equations and of the published sets; at most\n"
+        f"{budgets} s for a problem. The error is the root mean square on test rows over the target's standard\n"
+        "deviation. The settings of each program stand at the head of its script in benchmarks/rivals.\n\n"
+        f"{beside(rows, rivals)}\n\n"
     )
 
 
@@ -102,7 +133,7 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, default=README)
     options = parser.parse_args()
     rows = read(options.results)
-    options.results.with_suffix(".md").write_text(report(rows), encoding="utf-8")
+    options.results.with_suffix(".md").write_text(report(rows, Rows(options.results / FILE).all()), encoding="utf-8")
     before, _, rest = options.readme.read_text(encoding="utf-8").partition(START)
     options.readme.write_text(f"{before}{START}\n{rates(rows)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
