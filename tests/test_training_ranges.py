@@ -110,7 +110,7 @@ def test_free_knots_are_halved_and_dropped(network, basis_block, free_grid, x):
         assert new[row, -1] - new[row, 0] < 0.6 * (old[row, -1] - old[row, 0])
 
 
-@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-0.5, 0.5), (-1.04, 1.05)])
+@pytest.mark.parametrize(("low", "high"), [(-0.96, 0.96), (-0.5, 0.5), (-0.9, 0.2)])
 def test_domains_that_fit_stay(low, high, network, x):
     model = with_outputs_from(network([2, 3, 1]), x, low, high)
     before, output = grids(model), model(x).detach()
@@ -118,6 +118,16 @@ def test_domains_that_fit_stay(low, high, network, x):
     for old, new in zip(before, grids(model), strict=True):
         assert torch.equal(old, new)
     assert torch.equal(model(x), output)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-0.5, 0.99), (-1.04, 1.05)])
+def test_domains_grow_before_values_leave_them(low, high, network, x):
+    """New inputs reach a little further than those seen, and there the function is to be smooth."""
+    model = with_outputs_from(network([2, 3, 1]), x, low, high)
+    assert fit_grids_to_values(model, x)
+    (new,) = grids(model)[1:]
+    assert bool((new[:, 0] < low - 0.02 * (high - low)).all())
+    assert bool((new[:, 1] > high + 0.02 * (high - low)).all())
 
 
 def test_where_more_cells_would_be_needed_the_function_is_nearly_the_same_on_the_data(network, x):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.network import BasisBlock, Network
 
-_OVERSHOOT = 0.05  # of the domain's length: further outside, the domain is moved
+_LEAST_MARGIN = 0.02  # of the values' range, free at each end: with less, the domain is moved before values leave it
 _USED = 0.4  # of the domain's length: if values fill less, the domain is shrunk
 _MARGIN = 0.1  # of the values' range, left free at each end
 
@@ -43,7 +43,8 @@ def _fit_block(block: BasisBlock, values: Tensor) -> bool:
     low, high = values.amin(dim=0), values.amax(dim=0)
     start, end = block.grid[:, 0], block.grid[:, -1]
     length, spread = end - start, high - low
-    outside = (low < start - _OVERSHOOT * length) | (high > end + _OVERSHOOT * length)
+    margin = _LEAST_MARGIN * spread
+    outside = (low < start + margin) | (high > end - margin)
     unused = spread < _USED * length
     movable = torch.isfinite(spread) & (spread > 1e-6 * length) & ~block.locked.any(dim=1)
     chosen = torch.nonzero((outside | unused) & movable & block.mask.any(dim=1)).flatten()
