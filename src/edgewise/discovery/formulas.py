@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
-from edgewise.symbolic import FormulaFunction, formula_function
+from edgewise.symbolic import FormulaFunction, description_length, formula_function, size_of_expression
 
 if TYPE_CHECKING:
     import sympy
@@ -23,11 +23,9 @@ else:
     plot = LazyModule("edgewise.plot")
     sympy = LazyModule("sympy")
 
-_BITS_PER_NODE = 3.0
 _CLOSE = 1.5  # times the least loss: as good, to those who want it simple
 _EXACT = 1e-18  # of the largest loss: nothing is left
 _DIGITS = 4
-_ROUNDING = 1e-14  # relative error below which all formulas are exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,21 +183,16 @@ def rated(model: KAN, x: Tensor, y: Tensor, *, scale: Tensor | None = None) -> F
     if isinstance(expression, list) or not math.isfinite(loss):
         return None
     variance = float(y.var(correction=0))
-    complexity = sum(1 for _ in sympy.preorder_traversal(expression))
     weights = torch.ones_like(y) if scale is None else scale**-2
     mean = (weights * y).sum() / weights.sum()
     whole = float((weights * (y - mean).square()).mean())
     share = float((weights * (predicted - y).square()).mean()) / max(whole, torch.finfo(y.dtype).tiny)
-    constants = len(expression.atoms(sympy.Float))
-    bits = len(y) / 2 * math.log2(max(share, _ROUNDING**2)) + _BITS_PER_NODE * complexity
-    bits += constants / 2 * math.log2(max(2, len(y)))
-    # Without a price of their own, fractions would pass for simple.
-    bits += sum(math.log2(abs(q.p)) + 2 * math.log2(q.q) for q in expression.atoms(sympy.Rational) if q.p)
+    size = size_of_expression(expression)
     return Formula(
         expression=expression,
-        complexity=complexity,
+        complexity=size.nodes,
         loss=loss,
         r2=1 - loss / variance if variance > 0 else 1.0,
-        description_length=bits,
+        description_length=description_length(share, size, len(y)),
         model=model,
     )

@@ -1,18 +1,22 @@
 """From trained edges to a formula."""
 
-from edgewise.symbolic.auto import TOLERANCE, auto_symbolic, sharpened
+from edgewise.symbolic.auto import TOLERANCE, auto_symbolic
 from edgewise.symbolic.constants import canonical, snapped
+from edgewise.symbolic.description import Size, description_length, size_of_expression
 from edgewise.symbolic.formula import number, numeric_edges, symbolic_formula, tidy
 from edgewise.symbolic.match import Match, match_primitive, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, fix_symbolic, suggest_symbolic, unfix_symbolic
 from edgewise.symbolic.plain_function import FormulaFunction, formula_function
+from edgewise.symbolic.sharpen import sharpened
 
 __all__ = [
     "TOLERANCE",
     "FormulaFunction",
     "Match",
+    "Size",
     "auto_symbolic",
     "canonical",
+    "description_length",
     "edge_samples",
     "fix_symbolic",
     "formula_function",
@@ -21,6 +25,7 @@ __all__ = [
     "numeric_edges",
     "rank_matches",
     "sharpened",
+    "size_of_expression",
     "snapped",
     "suggest_symbolic",
     "symbolic_formula",
