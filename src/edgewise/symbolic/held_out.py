@@ -16,6 +16,7 @@ from edgewise.training.problem import training_rows
 
 _FEWEST_TO_HOLD_OUT = 50
 _HELD_OUT = 0.2
+_MOST_EXPONENT = 700.0  # that a float can hold
 _LABEL_SMOOTHING = 0.02  # without it, curves that tell classes apart grow steeper for ever and have no shape to name
 
 
@@ -80,6 +81,13 @@ class HeldOut:
         """As `score`, of outputs."""
         value = float(self.loss.value(predicted, self.y_held))
         return math.sqrt(max(value, 0.0)) if math.isfinite(value) else math.inf
+
+    def share(self, score: float) -> float:
+        """The share of the targets' variance that a score leaves; for labels, that which takes as many bits a row."""
+        if self.y_held.is_floating_point():
+            relative = score / (self.spread or 1.0)
+            return relative * relative
+        return math.exp(min(2 * score**2, _MOST_EXPONENT))  # the loss is minus the logarithm of a probability
 
     @property
     def spread(self) -> float:

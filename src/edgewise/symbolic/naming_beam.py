@@ -75,8 +75,8 @@ class Naming(Generic[Model]):
 
     def bits(self, rows: HeldOut, floor: float = 0.0, most_rows: float = math.inf) -> float:
         """The description length; errors below the floor are alike, and no more rows count than the most."""
-        share = max(self.score, floor) / (rows.spread or 1.0)
-        return description_length(share**2, self.size, int(min(rows.y_held.numel(), most_rows)))
+        share = rows.share(max(self.score, floor))
+        return description_length(share, self.size, int(min(rows.y_held.numel(), most_rows)))
 
 
 class NamingBeam(Generic[Model]):
