@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -27,7 +26,7 @@ from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.surrogate import looks_like_noise
 from edgewise.discovery.tree import Tree, complexity, constant, constants, evaluate, network_of, tree_of
 from edgewise.primitives import Primitive, get_primitive, primitives, register_primitive
-from edgewise.symbolic import canonical
+from edgewise.symbolic import Size, canonical, description_length
 from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
@@ -40,7 +39,6 @@ _REFITTED = 2  # formulas of a stage whose constants are fitted together
 _STEPS = 20
 _ROWS, _NOISY_ROWS = 300, 4000
 _PROMISING = 0.5  # error from which that is worth the time
-_BITS_PER_NODE = 3.0
 _QUICK = 4  # stages that are tried in any case
 _SIMPLE = 20  # complexity of a formula that is believed as soon as it leaves noise
 _NOISE = 3e-4  # errors below are no noise that a measurement has
@@ -65,8 +63,7 @@ class Finding:
     def bits(self, problem: Problem) -> float:
         """Bits for the residuals, down to what can be told, and for the formula."""
         floor = max(self.error, EXACT, problem.floor)
-        size = _BITS_PER_NODE * complexity(self.tree) + constants(self.tree) / 2 * math.log2(max(2, len(problem.y)))
-        return len(problem.y) * math.log2(floor) + size
+        return description_length(floor**2, Size(complexity(self.tree), constants(self.tree)), len(problem.y))
 
 
 def solve(
