@@ -11,8 +11,9 @@ import torch
 from numpy.polynomial import chebyshev
 
 from edgewise import KAN, BSpline, Chebyshev
-from edgewise.discovery import analytic, fit_table
+from edgewise.discovery import analytic, committee, fit_table
 from edgewise.discovery.analytic import AnalyticContestant, AnalyticFit, quick_fit, rows_on_unit_interval
+from edgewise.discovery.committee import possibly_best
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import ladder, parameters_of
 from edgewise.discovery.view import View, possible_views
@@ -359,6 +360,55 @@ def test_constant_targets_of_any_kind_are_met(uniform):
         y = torch.full((40, 1), constant, dtype=F64)
         fitted = fit_table(x, y, max_time=1)
         assert float((fitted.model(x) - y).detach().abs().max()) <= 1e-9 * max(abs(constant), 1)
+
+
+# ------------------------------------------------------------------------------------------------ committees
+
+
+def test_one_that_is_clearly_best_is_alone(normal):
+    noise = normal(4, 200)
+    errors = (noise * torch.tensor([[1.0], [0.5], [1.2], [0.9]])).square()
+    assert possibly_best(errors, 0) == [1]
+    assert possibly_best(errors[1:2], 0) == [0]
+    assert possibly_best(errors[:, :1], 0) == [int(errors[:, 0].argmin())]  # one row tells
+
+
+def test_networks_that_win_often_on_rows_drawn_anew_are_those_kept(normal):
+    """Against draws of NumPy: who wins in 4 % of them is in, who wins in 1 % is out."""
+    errors = (normal(5, 60) * torch.tensor([[1.0], [1.02], [1.1], [1.3], [3.0]])).square()
+    rng = np.random.default_rng(5)
+    rows = rng.integers(0, 60, (4000, 60))
+    wins = np.bincount(errors.numpy()[:, rows].mean(axis=2).argmin(axis=0), minlength=5) / 4000
+    found = possibly_best(errors, 3)
+    assert found == possibly_best(errors, 3)
+    assert set(np.flatnonzero(wins > 0.04)) <= set(found) <= set(np.flatnonzero(wins > 0.01))
+
+
+def test_many_rows_are_drawn_in_parts(monkeypatch, normal):
+    errors = normal(3, 50).square()
+    at_once = possibly_best(errors, 0)
+    monkeypatch.setattr(committee, "_AT_A_TIME", 120)
+    assert possibly_best(errors, 0) == at_once
+
+
+def test_the_mean_of_networks_predicts_noisy_tables(uniform, normal):
+    """The residuals are those of the mean, so intervals are as wide as its errors."""
+    x = uniform(-1, 1, 150, 3)
+    y = torch.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:] + 0.8 * normal(150, 1)
+    fitted = fit_table(x, y, max_time=6)
+    assert fitted.members[0] is fitted.model
+    assert len(fitted.members) > 1
+    assert fitted.notes[-1].startswith(f"predicted is the mean of {len(fitted.members)} networks")
+    held = Rows.split(x, y, 0)
+    outputs = torch.stack([model(held.x_held) for model in fitted.members]).mean(dim=0).detach()
+    # Trained again on all rows, the members do a little better there than before.
+    assert float((outputs - held.y_held).square().mean()) < 1.2 * float(fitted.residuals.square().mean())
+
+
+def test_exact_tables_have_one_network(uniform):
+    x = uniform(-1, 1, 200, 2)
+    fitted = fit_table(x, x[:, :1].exp() + x[:, 1:], max_time=3)
+    assert fitted.members == (fitted.model,)
 
 
 # ------------------------------------------------------------------------------------------------ formulas in the race

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgewise.basis import Basis
 from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_fit, rows_on_unit_interval
+from edgewise.discovery.committee import possibly_best
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import Topology, ladder, parameters_of
 from edgewise.discovery.surrogate import smooth_error
@@ -48,6 +49,8 @@ _WORDS = {"log": "logarithm", "x^2": "square", "1/x": "reciprocal"}
 _MOST_ANALYTIC_INPUTS = 4  # of more, functions take too many products
 _ANALYTIC_SHARE = 0.4  # of the time
 _FORMULA_SHARE = 0.3
+_SHARP = 1e-3  # error of the best network, below which it is alone
+_MOST_MEMBERS = 8
 _NOISY = 0.2  # error of the best network, from which an exact formula is not to be hoped for
 
 
@@ -60,12 +63,15 @@ class TableFit:
         history: of the network, with a note for everything that was tried.
         notes: what was chosen, a line each.
         residuals: on rows that were held out, in the user's units, shape (M, O); empty where none were.
+        members: networks whose mean predicts, as held-out rows cannot tell which of them is best; else the model alone.
+            The residuals are theirs.
     """
 
     model: KAN
     history: History
     notes: tuple[str, ...]
     residuals: Tensor
+    members: tuple[KAN, ...]
 
 
 def fit_table(
@@ -130,21 +136,24 @@ def fit_table(
             deadline=deadline,
         )
         best = _simplest_of_the_best(field)
-        view, rows = search.seen_by(best)
-        refitted = best.refit(view.inner_inputs(x), view.standard_targets(y), end)
-    assert isinstance(refitted, KAN)
-    model = view.outer(view.unscaled(refitted), x, input_names=of_inputs, output_names=of_outputs)
+        committee = search.committee(best, field)
+        members = [search.finished(each, end, input_names=of_inputs, output_names=of_outputs) for each in committee]
     history = history_of(
         [best, *(each for each in field if each is not best)],
         float(y.var(dim=0, correction=0).mean()),
         started,
         "max_time" if time.monotonic() >= deadline else "converged",
     )
+    notes = _notes(best, search.seen_by(best)[0], (*of_inputs, *of_outputs))
+    if len(committee) > 1:
+        labels = ", ".join(each.label for each in committee)
+        notes = (*notes, f"predicted is the mean of {len(committee)} networks, as any may be the best: {labels}")
     return TableFit(
-        model=model,
+        model=members[0],
         history=history,
-        notes=_notes(best, view, (*of_inputs, *of_outputs)),
-        residuals=search.residuals(best, rows),
+        notes=notes,
+        residuals=torch.stack([search.residuals(each) for each in committee]).mean(dim=0),
+        members=tuple(members),
     )
 
 
@@ -226,12 +235,31 @@ class _Search:
         """How a network of the race sees the table."""
         return next((view, rows) for each, view, rows in self._seen if each is contestant)
 
-    def residuals(self, best: Contestant, rows: Rows) -> Tensor:
+    def residuals(self, contestant: Contestant) -> Tensor:
         """Of the held-out rows, in the user's units."""
+        _, rows = self.seen_by(contestant)
         if not rows.judged_apart:
             return self.y[:0]
         with torch.no_grad():
-            return (rows.outward(best.model(rows.x_held)) - rows.y_held) * self.spread
+            return (rows.outward(contestant.model(rows.x_held)) - rows.y_held) * self.spread
+
+    def committee(self, best: Contestant, field: Sequence[Contestant]) -> list[Contestant]:
+        """Those that predict together: the best alone, or with others that may be as good."""
+        if best.error < _SHARP or not self.rows[0].judged_apart:
+            return [best]
+        compared = [best, *(each for each in field[:_MOST_MEMBERS] if each is not best and math.isfinite(each.error))]
+        errors = [(self.residuals(each) / self.spread).square().mean(dim=1) for each in compared]
+        others = [compared[place] for place in possibly_best(torch.stack(errors), self.seed) if place]
+        return [best, *others]
+
+    def finished(
+        self, contestant: Contestant, end: float, *, input_names: tuple[str, ...], output_names: tuple[str, ...]
+    ) -> KAN:
+        """A network trained on all rows, in the user's units."""
+        view, _ = self.seen_by(contestant)
+        refitted = contestant.refit(view.inner_inputs(self.x), view.standard_targets(self.y), end)
+        assert isinstance(refitted, KAN)
+        return view.outer(view.unscaled(refitted), self.x, input_names=input_names, output_names=output_names)
 
     def _started(self, number: int, topology: Topology, seed: int) -> Climber | None:
         view, rows = self.views[number], self.rows[number]

@@ -1,0 +1,44 @@
+"""Several networks instead of one, where the rows that were held out cannot tell which of them is best."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_DRAWS = 2000
+_LEAST_SHARE = 0.02  # of the draws: networks that win less often are left out
+_AT_A_TIME = 10_000_000  # numbers in memory
+
+
+def possibly_best(squared_errors: Tensor, seed: int) -> list[int]:
+    """Which of several networks could be the best, had other rows been held out.
+
+    The rows are drawn anew, with replacement, and those networks count that win every now and then. One that is clearly
+    best is alone; where differences are chance, the mean of several predicts better than any, and of all weights equal
+    ones are hard to beat.
+
+    Args:
+        squared_errors: of each network on each held-out row, shape (K, M).
+        seed: fixes the draws.
+
+    Returns:
+        Their places among the K, in this order; one at least.
+
+    Example:
+        >>> import torch
+        >>> possibly_best(torch.tensor([[1.0, 1.0, 1.0], [0.1, 0.1, 0.1]]), seed=0)
+        [1]
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993); Clemen, Combining forecasts (1989), for equal
+    weights.
+    """
+    networks, rows = squared_errors.shape
+    generator = torch.Generator().manual_seed(seed)
+    wins = torch.zeros(networks, dtype=torch.long)
+    step = max(1, _AT_A_TIME // rows)
+    for start in range(0, _DRAWS, step):
+        drawn = torch.randint(rows, (min(step, _DRAWS - start), rows), generator=generator)
+        counts = torch.zeros(drawn.shape, dtype=squared_errors.dtype)
+        counts.scatter_add_(1, drawn, torch.ones_like(counts))
+        wins += torch.bincount((counts @ squared_errors.T).argmin(dim=1), minlength=networks)
+    return torch.nonzero(wins >= min(_LEAST_SHARE * _DRAWS, int(wins.max()))).flatten().tolist()
