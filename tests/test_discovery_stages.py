@@ -10,6 +10,7 @@ import torch
 
 from edgewise.discovery.exponents import simple_exponent
 from edgewise.discovery.problem import Problem, transforms_of
+from edgewise.discovery.rational import likeliest_quotient
 from edgewise.discovery.solver import EXACT, Finding, front, is_noise, refitted, solve
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.polynomials import Polynomials, Quotients
@@ -20,7 +21,7 @@ from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, smooth_error
-from edgewise.discovery.tree import Curve, Input, constant, evaluate, sum_of
+from edgewise.discovery.tree import Curve, Input, constant, constants, evaluate, sum_of
 
 F64 = torch.float64
 
@@ -280,9 +281,40 @@ def test_bins_have_less_noise_and_the_same_curve(uniform):
     given = problem(x, x[:, 0].sin() + 0.1 * normal(1, 5000), noise=0.2)
     binned = given.binned(200)
     assert binned.x.shape == (200, 1)
+    assert float((binned.scale - 0.2).abs().max()) < 0.1  # one over the root of some 25 rows
     assert float((binned.y - binned.x[:, 0].sin()).square().mean().sqrt()) < 0.1 / 5 * 1.3
-    assert binned.scale.tolist() == pytest.approx([0.2] * 200)  # one over the root of 25 rows
     assert given.binned(5000) is given
+
+
+def test_bins_follow_a_curve_where_rows_are_rare_and_weigh_what_they_mean(uniform):
+    x = uniform(0, 1, 5000, 1) ** -0.5  # a long tail
+    scale = uniform(0.01, 3, 5000, 1)[:, 0]
+    given = Problem(x, x[:, 0] ** 2 + 0.1 * scale * normal(5, 5000), scale, 0.1, 0.0, math.inf, 0)
+    binned = given.binned(300)
+    off = (binned.y - binned.x[:, 0] ** 2) / (0.1 * binned.scale)
+    assert float(off.square().mean().sqrt()) == pytest.approx(1, abs=0.25)
+    assert float((binned.scale**-2).sum()) == pytest.approx(float((scale**-2).sum()))
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1])
+def test_quotients_in_spite_of_noise(noise, uniform, factor):
+    z = uniform(1, 5, 4000, 4)
+    centre = (z[:, 0] * z[:, 1] + factor * z[:, 2] * z[:, 3]) / (z[:, 0] + factor * z[:, 2])
+    size = noise * float(centre.square().mean().sqrt())
+    given = problem(z, centre + size * normal(6, 4000), noise=size / float(centre.std()))
+    found = min(Quotients().propose(given, lambda smaller: []), key=given.error)
+    assert constants(found) <= 4
+    assert float((evaluate(found, z) - centre).square().mean().sqrt()) < 0.1 * size
+
+
+def test_the_likeliest_quotient_has_no_bias(uniform, normal):
+    x = uniform(0, 2, 20_000, 1)
+    columns = x ** torch.arange(4, dtype=F64)
+    y = (1 + 2 * x[:, 0]) / (1 + 0.5 * x[:, 0] ** 2) + 0.3 * normal(20_000)
+    above, below = likeliest_quotient(columns, y, torch.ones_like(y))
+    assert (above / below[0]).tolist() == pytest.approx([1, 2, 0, 0], abs=0.15)
+    assert (below / below[0]).tolist() == pytest.approx([1, 0, 0.5, 0], abs=0.15)
+    assert int((above != 0).sum() + (below != 0).sum()) <= 4
 
 
 def test_errors_that_are_relative_and_errors_that_are_not(uniform):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import cast
@@ -41,6 +43,9 @@ _ROWS, _NOISY_ROWS = 300, 4000
 _PROMISING = 0.5  # error from which that is worth the time
 _QUICK = 4  # stages that are tried in any case
 _SIMPLE = 20  # complexity of a formula that is believed as soon as it leaves noise
+_REGULAR, _FEW = 40, 3  # complexity of such a formula, if it has no more constants than few
+_MORE = 8  # proposals of a stage that are looked at after such a formula: the next may be simpler
+_READABLE = 60  # complexity of a formula whose constants are worth the time
 _NOISE = 3e-4  # errors below are no noise that a measurement has
 _FEWEST_ROWS = 50
 _BETTER = 0.99  # factor by which a more complex formula has to lower the error to be worth showing
@@ -101,8 +106,9 @@ def solve(
                 report(stage.name, best)
             if best[0].error < enough:
                 break
-            is_simple = number >= _QUICK and complexity(best[0].tree) <= _SIMPLE
-            if (is_simple or stages[number + 1 :] == (Networks(),)) and is_noise(best[0], problem):
+            if number >= _QUICK and _leaves_only_noise(best[0], problem):
+                break
+            if stages[number + 1 :] == (Networks(),) and is_noise(best[0], problem):
                 break
     return best
 
@@ -170,15 +176,26 @@ def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int
 
     enough = max(EXACT, problem.floor)
     found: list[Finding] = []
+    least, left = math.inf, math.inf
+    noisy = problem.noise > _NOISE
     for tree in stage.propose(problem, inner):
+        left -= 1
         if problem.rules.allow(tree):
             found.append(Finding(tree, problem.error(tree), stage.name))
-        if (found and found[-1].error < enough) or time.monotonic() > problem.deadline:
+            if found[-1].error < enough:
+                break
+            bits = found[-1].bits(problem)
+            if noisy and math.isinf(left) and bits < least and _leaves_only_noise(found[-1], problem):
+                left = _MORE
+            least = min(bits, least)
+        if left == 0 or time.monotonic() > problem.deadline:
             break
     found = sorted((each for each in found if each.error < 1), key=lambda each: each.bits(problem))
     if found and found[0].error > enough:
-        promising = [each for each in found if each.error < _PROMISING][:_REFITTED]
-        found += [better for each in promising for better in refitted(each, problem)]
+        worth = (each for each in found if each.error < _PROMISING and complexity(each.tree) <= _READABLE)
+        promising = list(itertools.islice(worth, _REFITTED))
+        ways = None if math.isinf(left) else 1  # where only noise is left no constant is wanting
+        found += [better for each in promising for better in itertools.islice(refitted(each, problem), ways)]
     return found
 
 
@@ -191,16 +208,20 @@ def front(found: Sequence[Finding]) -> list[Finding]:
     return kept[::-1]
 
 
-def refitted(finding: Finding, problem: Problem) -> list[Finding]:
+def refitted(finding: Finding, problem: Problem) -> Iterator[Finding]:
     """The formula with its numbers fitted together, and with a number for every constant that there might be."""
-    few = problem.thinned(_NOISY_ROWS if problem.noise > _NOISE else _ROWS)
-    found = []
+    few = problem.reduced(_NOISY_ROWS if problem.noise > _NOISE else _ROWS)
     for model in (network_of(finding.tree, few.x, hold=True), canonical(network_of(finding.tree, few.x))):
         fit(model, few.x, few.y.unsqueeze(1), weights=few.scale**-2, steps=_STEPS, solver="lm")
         tree = tree_of(model)
         if problem.rules.allow(tree):
-            found.append(Finding(tree, problem.error(tree), finding.stage))
-    return found
+            yield Finding(tree, problem.error(tree), finding.stage)
+
+
+def _leaves_only_noise(finding: Finding, problem: Problem) -> bool:
+    """Whether a formula is simple enough to be believed, and nothing can be seen in what it leaves."""
+    most = _REGULAR if constants(finding.tree) <= _FEW else _SIMPLE
+    return complexity(finding.tree) <= most and is_noise(finding, problem)
 
 
 @torch.no_grad()

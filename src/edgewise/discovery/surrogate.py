@@ -18,7 +18,7 @@ _WHITE = 0.97  # share of its spread that a smooth fit leaves of noise
 _LUCK = 25.0  # over the number of rows: what it may explain of noise by chance
 _SIGMAS = 3.5
 _BINS, _ROWS_TO_BIN = 20, 200  # of fewer rows a few that belong together would decide
-_BIN_SIGMAS = 3.5  # of a sum of squares, whose distribution has a long tail
+_BIN_SIGMAS = 4.5  # of a sum of squares, whose distribution has a long tail
 _ROWS_TO_JUDGE = 150
 _MIDWAY = 0.5  # squares of relative errors fall as y^(-2) where the errors are absolute, as y^0 where they are relative
 

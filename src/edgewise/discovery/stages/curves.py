@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgewise.discovery.library import Library, inputs_of
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scaled
 from edgewise.symbolic import Match, rank_matches
 
 _ROWS = 200
-_NOISY = 1e-4
 _MOST_MATCHES, _MOST_NOISY_MATCHES = 3, 5
 _INNER = ("x^2", "1/x", "log", "sqrt", "exp", "sin", "cos")
 _FACTORS = (1.0, -1.0, 2.0, -2.0)
@@ -42,7 +41,7 @@ class Curves:
         del solve
         if problem.x.shape[1] != 1:
             return
-        few = problem.binned(_ROWS) if problem.noise > _NOISY else problem.thinned(_ROWS)
+        few = problem.binned(_ROWS) if problem.noise > NOISY else problem.thinned(_ROWS)
         columns = inputs_of(few.x)
         for exponent in self.factors:
             yield from _matched(few, columns.curves("x"), exponent)
@@ -63,7 +62,7 @@ def _matched(problem: Problem, inner: Library, exponent: float) -> Iterator[Tree
         matches = rank_matches(inner.values[:, 0], target, primitives, weights=weight.square())
         # Without noise the right function is the one that leaves least; with noise others come as close.
         by_error = sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]
-        for match in matches[:_MOST_NOISY_MATCHES] if problem.noise > _NOISY else by_error:
+        for match in matches[:_MOST_NOISY_MATCHES] if problem.noise > NOISY else by_error:
             curve = undo(_curve(match, inner.trees[0]))
             yield product_of(power(Input(0), exponent), curve) if exponent else curve
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import NOISY, Problem
+from edgewise.discovery.rational import likeliest_quotient
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Curve, Tree, monomial, product_of, sum_of
 
@@ -17,7 +18,7 @@ _HIGHEST_OF_MANY = 2
 _HIGHEST_OF_QUOTIENT = {1: 5, 2: 4, 3: 3, 4: 2}
 _ROWS_PER_TERM = 1.5
 _MOST_TERMS = 260
-_ROWS = 600
+_ROWS, _NOISY_ROWS = 600, 4000
 _NEGLIGIBLE = 1e-8  # share of a term
 _EXACT = 1e-9
 _SIGMAS = 4.0
@@ -35,7 +36,7 @@ class Polynomials:
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
         """Formulas with the terms that count, the lowest degrees first."""
         del solve
-        few = problem.thinned(_ROWS)
+        few = problem.reduced(_ROWS)
         inputs = few.x.shape[1]
         if float(few.x.abs().amax()) > 1e6:
             return
@@ -59,24 +60,29 @@ class Quotients:
     name = "quotients of polynomials"
 
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
-        """The quotient of least degree that solves y·Q = P without noise."""
+        """The quotient of least degree that leaves nothing; under noise the likeliest of each degree."""
         del solve
         inputs = problem.x.shape[1]
         if float(problem.x.abs().amax()) > 1e6:
             return
-        few = problem.thinned(_ROWS)
+        noisy = problem.noise > NOISY
+        few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
         for exponent in (1, 2):
             y = few.y**exponent
             if exponent == 2 and not bool((few.y > 0).all() | (few.y < 0).all()):
                 continue
+            weight = (few.y.abs() ** (exponent - 1) * few.scale).reciprocal()
             for degree in range(1, _HIGHEST_OF_QUOTIENT.get(inputs, 2) + 1):
                 powers = _powers(inputs, degree)
                 if 2 * len(powers) > min(_MOST_TERMS, len(y) / _ROWS_PER_TERM):
                     break
-                tree = _quotient(few.x, y, powers)
-                if tree is not None:
+                design = _design(few.x, powers)
+                found = likeliest_quotient(design, y, weight) if noisy else _quotient(design, y)
+                if found is not None:
+                    tree = _divided(powers, *found)
                     yield tree if exponent == 1 else _root(tree, problem)
-                    break
+                    if not noisy:
+                        break
 
 
 def _root(tree: Tree, problem: Problem) -> Tree:
@@ -84,8 +90,13 @@ def _root(tree: Tree, problem: Problem) -> Tree:
     return min((root, Curve("x", root, c=-1.0)), key=problem.error)
 
 
-def _quotient(x: Tensor, y: Tensor, powers: Tensor) -> Tree | None:
-    design = _design(x, powers)
+def _divided(powers: Tensor, above: Tensor, below: Tensor) -> Tree:
+    lead = below.abs().max() * below[below != 0][0].sign()  # as people write it: first what is added
+    return product_of(_polynomial(powers, above / lead), Curve("1/x", _polynomial(powers, below / lead)))
+
+
+def _quotient(design: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Coefficients above and below of the quotient that y is without noise, or None where it is none."""
     size = design.norm(dim=0)
     scale = float(y.abs().mean())
     both = torch.cat([design / size, -design * (y / scale).unsqueeze(1) / size], dim=1)
@@ -93,13 +104,11 @@ def _quotient(x: Tensor, y: Tensor, powers: Tensor) -> Tree | None:
     if not float(values[-1]) < 1e-11 * float(values[0]) or float(values[-2]) < 1e-9 * float(values[0]):
         return None
     found = vectors[-1]
-    count = len(powers)
+    count = len(size)
     above, below = found[:count] / size, found[count:] / size / scale
     shares = torch.cat([above * size, below * size * scale]).abs()
     keep = shares > _NEGLIGIBLE * shares.max()
-    above, below = torch.where(keep[:count], above, 0.0), torch.where(keep[count:], below, 0.0)
-    lead = below[below.abs().argmax()]
-    return product_of(_polynomial(powers, above / lead), Curve("1/x", _polynomial(powers, below / lead)))
+    return torch.where(keep[:count], above, 0.0), torch.where(keep[count:], below, 0.0)
 
 
 def _powers(inputs: int, degree: int) -> Tensor:

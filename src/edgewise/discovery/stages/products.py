@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgewise.discovery.exponents import simple_exponent
 from edgewise.discovery.library import Library, arguments, inputs_of, monomials, pair_exponents, sums_of_two, turns
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.subsets import best_subsets
@@ -22,7 +22,6 @@ _KEPT = 8
 _EXACT = 1e-11
 _SHARE_OF_NOISE = 0.02  # below it no more factors are tried
 _LEAST = 1e-3  # of the largest |y|: smaller values have no logarithm to rely on
-_NOISY = 1e-4  # noise from which the errors of logarithms matter
 _NEGLIGIBLE = 1e-9  # exponents that are none
 
 
@@ -34,13 +33,13 @@ class Products:
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
         """Formulas, those of fewer factors first."""
         del solve
-        few = problem.thinned(_NOISY_ROWS if problem.noise > _NOISY else _ROWS)
-        large = few.y.abs() > (_LEAST * few.y.abs().max() if problem.noise > _NOISY else 0)
+        few = problem.reduced(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
+        large = few.y.abs() > (_LEAST * few.y.abs().max() if problem.noise > NOISY else 0)
         x, y, scale = few.x[large], few.y[large], few.scale[large]
         usable = [i for i in range(x.shape[1]) if bool((x[:, i] != 0).all()) and float(x[:, i].abs().log().std()) > 0]
         if len(y) < len(usable) + 3 or float(y.abs().log().std()) == 0:
             return
-        weight = (y.abs() / scale if problem.noise > _NOISY else torch.ones_like(y)).unsqueeze(1)
+        weight = (y.abs() / scale if problem.noise > NOISY else torch.ones_like(y)).unsqueeze(1)
         weight = weight / weight.mean()
         base = torch.cat([torch.ones_like(weight), x[:, usable].abs().log()], dim=1)
         powers, exponentials = _factors(x, problem.rules)

@@ -20,13 +20,12 @@ from edgewise.discovery.library import (
     turns,
     unary,
 )
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.tree import Tree, constant, scaled, sum_of
 
 _ROWS, _NOISY_ROWS = 300, 1200
-_NOISY = 1e-4
 _MOST_VALUES = 6_000_000  # of the library
 _MOST_TERMS, _MOST_NOISY_TERMS = 6, 3
 _MOST_TRANSFORMS = 4  # under noise
@@ -45,9 +44,9 @@ class Sums:
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
         """Formulas, those of the plainest transform of the target first."""
         del solve
-        few = problem.thinned(_NOISY_ROWS if problem.noise > _NOISY else _ROWS)
+        few = problem.reduced(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
         library = terms(few.x, problem.rules.own).allowed(problem.rules)
-        noisy = problem.noise > _NOISY
+        noisy = problem.noise > NOISY
         for undo, target, weight in islice(few.transformed(), _MOST_TRANSFORMS if noisy else None):
             if time.monotonic() > problem.deadline:
                 return
