@@ -296,6 +296,16 @@ def test_bins_follow_a_curve_where_rows_are_rare_and_weigh_what_they_mean(unifor
     assert float((binned.scale**-2).sum()) == pytest.approx(float((scale**-2).sum()))
 
 
+def test_exponents_have_no_bias_by_noise(uniform):
+    x = uniform(1, 5, 4000, 3)
+    y = 2 * x[:, 0] * x[:, 1] / x[:, 2] ** 2
+    given = problem(x, y + 0.1 * float(y.square().mean().sqrt()) * normal(7, 4000), noise=0.1)
+    found = next(Products().propose(given, lambda smaller: []))
+    ratio = evaluate(found, x) / y
+    assert float(ratio.std() / ratio.mean()) < 1e-9  # whole exponents
+    assert float(ratio.mean()) == pytest.approx(1, abs=0.03)
+
+
 @pytest.mark.parametrize("noise", [0.01, 0.1])
 def test_quotients_in_spite_of_noise(noise, uniform, factor):
     z = uniform(1, 5, 4000, 4)

@@ -19,6 +19,7 @@ from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scale
 _ROWS, _NOISY_ROWS = 400, 1500
 _MOST_FACTORS = 2
 _KEPT = 8
+_STEPS = 3  # after a linear fit of logarithms
 _EXACT = 1e-11
 _SHARE_OF_NOISE = 0.02  # below it no more factors are tried
 _LEAST = 1e-3  # of the largest |y|: smaller values have no logarithm to rely on
@@ -61,6 +62,8 @@ class Products:
             found = torch.linalg.lstsq(design * weight, target).solution.squeeze(1)
             left = (design @ found).unsqueeze(1) * weight - target
             sigma = _standard_errors(design * weight, left)
+            if problem.noise > NOISY:
+                found = _unbiased(design, found, y.abs(), scale)
             exponents = [simple_exponent(float(p), float(s)) for p, s in zip(found, sigma, strict=True)]
             factors: list[Tree] = [
                 power(_positive(Input(i), x[:, i], p), p)
@@ -96,6 +99,19 @@ def _factors(x: Tensor, rules: Rules) -> tuple[Library, Library]:
     powers = powers[powers.values.isfinite().all(dim=0).nonzero().squeeze(1)].allowed(rules)
     exponentials = Library.of([whole, angles]).allowed(rules)
     return powers, exponentials if "exp" not in rules.forbidden else exponentials[torch.zeros(0, dtype=torch.long)]
+
+
+def _unbiased(design: Tensor, start: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    """Coefficients of log y by Gauss–Newton steps on y itself: noise makes logarithms of small values too small."""
+    found = start
+    for _ in range(_STEPS):
+        logarithm = design @ found
+        weight = logarithm.exp() / scale
+        target = (logarithm + y * (-logarithm).exp() - 1) * weight
+        if not bool(target.isfinite().all() & weight.isfinite().all()):
+            return start
+        found = torch.linalg.lstsq(design * weight.unsqueeze(1), target.unsqueeze(1)).solution.squeeze(1)
+    return found
 
 
 def _standard_errors(design: Tensor, left: Tensor) -> Tensor:
