@@ -185,7 +185,8 @@ def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int
             if found[-1].error < enough:
                 break
             bits = found[-1].bits(problem)
-            if noisy and math.isinf(left) and bits < least and _leaves_only_noise(found[-1], problem):
+            simple = noisy and bits < least and complexity(tree) <= _SIMPLE
+            if simple and math.isinf(left) and is_noise(found[-1], problem):
                 left = _MORE
             least = min(bits, least)
         if left == 0 or time.monotonic() > problem.deadline:
