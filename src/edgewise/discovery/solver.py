@@ -16,6 +16,7 @@ import torch
 
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Stage
+from edgewise.discovery.stages.additive import Additive
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.dimensional import Dimensional
 from edgewise.discovery.stages.networks import Networks
@@ -32,7 +33,10 @@ from edgewise.symbolic import Size, canonical, description_length
 from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
-DIRECT: tuple[Stage, ...] = (Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Curves.deep())
+DIRECT: tuple[Stage, ...] = (
+    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Additive(),
+    Curves.deepest(),
+)  # fmt: skip
 """Stages that need no more than seconds."""
 STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())
 _KEPT = 8
@@ -172,7 +176,9 @@ def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int
     def inner(smaller: Problem) -> list[Tree]:
         if depth == _DEEPEST:
             return []
-        return [each.tree for each in solve(smaller, depth=depth + 1, stages=stages) if each.error < 1]
+        # Parts have a structure by themselves or are given up: networks would take all the time that there is.
+        direct = [each for each in stages if not isinstance(each, Networks)]
+        return [each.tree for each in solve(smaller, depth=depth + 1, stages=direct) if each.error < 1]
 
     enough = max(EXACT, problem.floor)
     found: list[Finding] = []

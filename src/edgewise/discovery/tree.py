@@ -157,6 +157,17 @@ def evaluate(tree: Tree, x: Tensor) -> Tensor:
             return torch.stack([evaluate(factor, x) for factor in factors]).prod(dim=0)
 
 
+def inputs_in(tree: Tree) -> frozenset[int]:
+    """The inputs that a tree is a function of."""
+    match tree:
+        case Input(index):
+            return frozenset({index})
+        case Curve(name, child):
+            return frozenset() if name == "0" else inputs_in(child)
+        case Sum(parts) | Product(parts):
+            return frozenset().union(*map(inputs_in, parts))
+
+
 def complexity(tree: Tree) -> int:
     """Nodes of the tree, primitives by their cost, constants that are not 0 or 1 counted."""
     match tree:

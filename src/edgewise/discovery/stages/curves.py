@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from edgewise.discovery.library import Library, inputs_of
 from edgewise.discovery.problem import NOISY, Problem
@@ -25,16 +26,25 @@ class Curves:
     Args:
         inner: primitives that stand for g.
         factors: exponents p of a factor x^p that is tried beside g(x) = x.
+        first: position of the first T that is tried.
+        last: position of the last one; None for all.
     """
 
     inner: tuple[str, ...] = ("x",)
     factors: tuple[float, ...] = (0.0,)
     name: str = "curves"
+    first: int = 0
+    last: int | None = None
 
     @classmethod
     def deep(cls) -> Curves:
-        """Compositions that take longer."""
-        return cls(_INNER, _FACTORS, "deeper curves")
+        """Compositions f(g(x)), and x^p times a curve."""
+        return cls(_INNER, _FACTORS, "deeper curves", last=0)
+
+    @classmethod
+    def deepest(cls) -> Curves:
+        """Compositions T⁻¹(f(g(x))), which take longer."""
+        return cls(_INNER, _FACTORS, "deepest curves", first=1)
 
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
         """Formulas of one input, the plainest arguments first."""
@@ -44,27 +54,27 @@ class Curves:
         few = problem.binned(_ROWS) if problem.noise > NOISY else problem.thinned(_ROWS)
         columns = inputs_of(few.x)
         for exponent in self.factors:
-            yield from _matched(few, columns.curves("x"), exponent)
+            yield from self._matched(few, columns.curves("x"), exponent)
         for name in self.inner:
             inner = columns.curves(name)
             if name != "x" and name not in problem.rules.forbidden and bool(inner.values.isfinite().all()):
-                yield from _matched(few, inner, 0.0)
+                yield from self._matched(few, inner, 0.0)
 
-
-def _matched(problem: Problem, inner: Library, exponent: float) -> Iterator[Tree]:
-    x = problem.x[:, 0]
-    if exponent and bool((x == 0).any()):
-        return
-    primitives = problem.rules.primitives
-    for undo, target, weight in problem.divided(problem.x, x**exponent).transformed():
-        if time.monotonic() > problem.deadline:
+    def _matched(self, problem: Problem, inner: Library, exponent: float) -> Iterator[Tree]:
+        x = problem.x[:, 0]
+        if exponent and bool((x == 0).any()):
             return
-        matches = rank_matches(inner.values[:, 0], target, primitives, weights=weight.square())
-        # Without noise the right function is the one that leaves least; with noise others come as close.
-        by_error = sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]
-        for match in matches[:_MOST_NOISY_MATCHES] if problem.noise > NOISY else by_error:
-            curve = undo(_curve(match, inner.trees[0]))
-            yield product_of(power(Input(0), exponent), curve) if exponent else curve
+        primitives = problem.rules.primitives
+        transformed = problem.divided(problem.x, x**exponent).transformed()
+        for undo, target, weight in islice(transformed, self.first, None if self.last is None else self.last + 1):
+            if time.monotonic() > problem.deadline:
+                return
+            matches = rank_matches(inner.values[:, 0], target, primitives, weights=weight.square())
+            # Without noise the right function is the one that leaves least; with noise others come as close.
+            by_error = sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]
+            for match in matches[:_MOST_NOISY_MATCHES] if problem.noise > NOISY else by_error:
+                curve = undo(_curve(match, inner.trees[0]))
+                yield product_of(power(Input(0), exponent), curve) if exponent else curve
 
 
 def _curve(match: Match, child: Tree) -> Tree:

@@ -21,6 +21,7 @@ _MOST_TERMS = 260
 _ROWS, _NOISY_ROWS = 600, 4000
 _NEGLIGIBLE = 1e-8  # share of a term
 _EXACT = 1e-9
+_LOW, _ROUNDING = 5, 1e-12  # polynomials of higher degree come close to any smooth function: they have to be exact
 _SIGMAS = 4.0
 _MOST_ROUNDS = 60
 _TINY = 1e-300
@@ -46,7 +47,7 @@ class Polynomials:
                 if len(powers) > min(_MOST_TERMS, len(target) / _ROWS_PER_TERM):
                     break
                 found, left = _sparse(_design(few.x, powers), target, weight)
-                if left < max(_EXACT, 2 * problem.noise):
+                if left < max(_EXACT if degree <= _LOW else _ROUNDING, 2 * problem.noise):
                     # Noise may leave a sum of squares negative somewhere; with whole ratios it is one again.
                     if few.noise and (whole := _with_whole_ratios(found)) is not None:
                         yield undo(_polynomial(powers, whole))

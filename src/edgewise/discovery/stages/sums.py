@@ -28,6 +28,7 @@ from edgewise.discovery.tree import Tree, constant, scaled, sum_of
 _ROWS, _NOISY_ROWS = 300, 1200
 _MOST_VALUES = 6_000_000  # of the library
 _MOST_TERMS, _MOST_NOISY_TERMS = 6, 3
+_MOST_TERMS_OF_TRANSFORMS = 4
 _MOST_TRANSFORMS = 4  # under noise
 _KEPT = 6
 _EXACT = 1e-11
@@ -47,14 +48,16 @@ class Sums:
         few = problem.reduced(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
         library = terms(few.x, problem.rules.own).allowed(problem.rules)
         noisy = problem.noise > NOISY
-        for undo, target, weight in islice(few.transformed(), _MOST_TRANSFORMS if noisy else None):
+        transformed = islice(few.transformed(), _MOST_TRANSFORMS if noisy else None)
+        for number, (undo, target, weight) in enumerate(transformed):
             if time.monotonic() > problem.deadline:
                 return
+            most = _MOST_NOISY_TERMS if noisy else _MOST_TERMS
             subsets = best_subsets(
                 target * weight,
                 weight.unsqueeze(1),
                 library.values * weight.unsqueeze(1),
-                most=_MOST_NOISY_TERMS if noisy else _MOST_TERMS,
+                most=most if number == 0 else min(most, _MOST_TERMS_OF_TRANSFORMS),
                 kept=_KEPT,
                 enough=max(_EXACT, _SHARE_OF_NOISE * problem.noise),
             )
@@ -88,7 +91,7 @@ def terms(x: Tensor, own: Sequence[str] = ()) -> Library:
         parts.append(simple.times(simple))
     else:
         simple = Library.of([simple, unary(whole, own), turns(columns.curves("x^2"))]).usable()
-        parts.append(simple.times(simple))
+        parts += [simple, simple.times(simple)]
     parts.append(monomials(x, triple_exponents(inputs)))
     parts.append(unary(whole, own))
     found = Library.of(parts)

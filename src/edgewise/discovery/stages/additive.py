@@ -1,0 +1,130 @@
+"""T(y) = Σ f_i(x_i) + Σ c_k·g_k: a curve of each input beside few terms of a library, by a linear fit; then the curves.
+
+The curves need no names to find the terms between inputs, and each of them is a problem of one input.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from edgewise.basis import Chebyshev
+from edgewise.discovery.library import Library
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.stage import Solve
+from edgewise.discovery.stages.sums import terms
+from edgewise.discovery.subsets import best_subsets
+from edgewise.discovery.tree import Input, Tree, constant, evaluate, inputs_in, scaled, substituted, sum_of
+
+_ROWS = 600
+_DEGREE, _ROWS_PER_TERM = 24, 4
+_MOST_COLUMNS = 3000
+_SEPARATE = 1e-6  # share of a term that curves do not explain
+_MOST_TERMS, _KEPT = 4, 4
+_EXACT = 1e-10
+_GOOD = 1e-4  # error of a fit that is one of the right terms
+_TOLERATED = 1.1  # times the noise
+_MOST_FITS = 2
+_SAFETY = 10.0  # of the error of the fit, which is largest at the edge
+_ROUNDING = 1e-11
+_PARTS, _COMBINED = 2, 8  # formulas of each curve, and of them together
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Curves and terms that explain T(y).
+
+    Args:
+        undo: what gives a formula of y from one of T(y).
+        target: T(y), shape (N,).
+        curves: values of the curve of each input, shape (N, I).
+        terms: the others, with their factors, a number first.
+        error: of y, relative to its spread; not finite where they have no value.
+    """
+
+    undo: Callable[[Tree], Tree]
+    target: Tensor
+    curves: Tensor
+    terms: list[Tree]
+    error: float
+
+
+class Additive:
+    """See the module."""
+
+    name = "curves of single inputs"
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """Formulas, those of the best fits first."""
+        if problem.x.shape[1] < 2:
+            return
+        few = problem.thinned(_ROWS)
+        enough = max(_GOOD, _TOLERATED * problem.noise)
+        fits = [fit for fit in _fits(few) if fit.error < enough]
+        for fit in sorted(fits, key=lambda fit: (len(fit.terms), fit.error))[:_MOST_FITS]:
+            yield from _named(few, fit, solve)
+
+
+def _fits(problem: Problem) -> Iterator[_Fit]:
+    """The best fit of each transform of the target."""
+    x = problem.x
+    basis = _basis(x)
+    base = torch.cat([torch.ones_like(x[:, :1]), basis.flatten(1)], dim=1)
+    library = _between_inputs(problem, base)
+    for undo, target, weight in problem.transformed():
+        if time.monotonic() > problem.deadline:
+            return
+        w = weight.unsqueeze(1)
+        subsets = best_subsets(
+            target * weight, base * w, library.values * w, most=_MOST_TERMS, kept=_KEPT, enough=_EXACT
+        )
+        least = min(subset.left for subset in subsets)
+        best = next(subset for subset in subsets if subset.left <= max(2 * least, _EXACT))
+        picked = [library.trees[i] for i in best.columns]
+        design = torch.cat([base, *(evaluate(tree, x).unsqueeze(1) for tree in picked)], dim=1)
+        found = torch.linalg.lstsq(design * w, (target * weight).unsqueeze(1)).solution[:, 0]
+        predicted = evaluate(undo(Input(0)), (design @ found).unsqueeze(1))
+        error = problem.size_of(predicted - problem.y) / problem.spread
+        curves = torch.einsum("nid,id->ni", basis, found[1 : base.shape[1]].view(basis.shape[1:]))
+        named = [scaled(tree, c) for tree, c in zip(picked, found[base.shape[1] :].tolist(), strict=True)]
+        yield _Fit(undo, target, curves, [constant(float(found[0])), *named], error)
+
+
+def _basis(x: Tensor) -> Tensor:
+    """Polynomials of each input other than the constant, shape (N, I, D)."""
+    ends = torch.stack([x.amin(dim=0), x.amax(dim=0)], dim=1)
+    degree = max(1, min(_DEGREE, len(x) // (_ROWS_PER_TERM * x.shape[1])))
+    return Chebyshev(degree=degree).values(x, ends)[:, :, 1:]
+
+
+def _between_inputs(problem: Problem, base: Tensor) -> Library:
+    """Terms of two inputs or more, the simplest of those that differ by curves only, and what curves leave of them."""
+    library = terms(problem.x, problem.rules.own).allowed(problem.rules)
+    several = [place for place, tree in enumerate(library.trees) if len(inputs_in(tree)) > 1][:_MOST_COLUMNS]
+    library = library[torch.tensor(several, dtype=torch.long)]
+    q = torch.linalg.qr(base).Q
+    rest = library.values - q @ (q.T @ library.values)
+    rest = rest - q @ (q.T @ rest)
+    there = (rest.norm(dim=0) > _SEPARATE * library.values.norm(dim=0)).nonzero().flatten()
+    return Library(library.trees, rest)[there].usable()
+
+
+def _named(problem: Problem, fit: _Fit, solve: Solve) -> Iterator[Tree]:
+    """Formulas with each curve solved by itself."""
+    parts: list[list[Tree]] = []
+    error = _SAFETY * max(fit.error, _ROUNDING) * float(fit.target.std())
+    for index, curve in enumerate(fit.curves.T):
+        size = float(curve.std())
+        if size < error:
+            continue
+        found = solve(problem.part(problem.x[:, [index]], curve, error / size))
+        if not found:
+            return
+        parts.append([substituted(tree, {0: Input(index)}) for tree in found[:_PARTS]])
+    for chosen in itertools.islice(itertools.product(*parts), _COMBINED):
+        yield fit.undo(sum_of(*chosen, *fit.terms))
