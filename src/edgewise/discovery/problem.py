@@ -96,7 +96,7 @@ class Problem:
 
     def part(self, x: Tensor, y: Tensor, floor: float) -> Problem:
         """The problem of a part of y, known up to an error relative to the spread of that part."""
-        return replace(self.of_inputs(x), y=y, scale=torch.ones_like(y), floor=floor)
+        return replace(self.of_inputs(x), y=y, scale=torch.ones_like(y), floor=floor, noise=min(self.noise, floor))
 
     def of_inputs(self, x: Tensor) -> Problem:
         """The same target as a function of other inputs."""

@@ -17,6 +17,7 @@ import torch
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Stage
 from edgewise.discovery.stages.additive import Additive
+from edgewise.discovery.stages.breaks import Breaks
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.dimensional import Dimensional
 from edgewise.discovery.stages.networks import Networks
@@ -34,7 +35,7 @@ from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 DIRECT: tuple[Stage, ...] = (
-    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Additive(),
+    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Breaks(), Curves.deep(), Sums(), Additive(),
     Curves.deepest(),
 )  # fmt: skip
 """Stages that need no more than seconds."""

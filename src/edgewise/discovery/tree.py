@@ -18,7 +18,7 @@ from edgewise.kan import KAN
 from edgewise.network import KANLayer, Options, SymbolicBlock, subnodes
 from edgewise.primitives import get_primitive
 
-_HIGHEST = 5.0
+_HIGHEST, _MOST_FACTORS = 5.0, 4  # of one primitive, and of them in a product
 POWERS = {
     2.0: "x^2", 3.0: "x^3", 4.0: "x^4", 5.0: "x^5", -1.0: "1/x", -2.0: "1/x^2", -3.0: "1/x^3", -4.0: "1/x^4",
     -5.0: "1/x^5", 0.5: "sqrt", 1.5: "x^1.5", -0.5: "1/sqrt(x)", -1.5: "1/x^1.5",
@@ -77,12 +77,12 @@ def scaled(tree: Tree, factor: float, offset: float = 0.0) -> Tree:
 
 
 def power(tree: Tree, exponent: float) -> Tree:
-    """The tree to a power: one primitive where there is one, a product for whole numbers, else by the logarithm."""
+    """The tree to a power: one primitive, a product for small whole numbers, else by the logarithm."""
     if exponent == 0:
         return constant(1.0)
     if exponent == 1:
         return tree
-    if exponent == round(exponent) and abs(exponent) > _HIGHEST:
+    if _HIGHEST < abs(exponent) <= _MOST_FACTORS * _HIGHEST and exponent == round(exponent):
         most = math.copysign(_HIGHEST, exponent)
         return product_of(power(tree, most), power(tree, exponent - most))
     name = POWERS.get(exponent)
