@@ -18,6 +18,7 @@ from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Stage
 from edgewise.discovery.stages.additive import Additive
 from edgewise.discovery.stages.breaks import Breaks
+from edgewise.discovery.stages.combined import Combined
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.dimensional import Dimensional
 from edgewise.discovery.stages.networks import Networks
@@ -35,8 +36,8 @@ from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 DIRECT: tuple[Stage, ...] = (
-    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Breaks(), Curves.deep(), Sums(), Additive(),
-    Curves.deepest(),
+    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Breaks(), Curves.deep(), Sums(), Combined(),
+    Additive(), Curves.deepest(),
 )  # fmt: skip
 """Stages that need no more than seconds."""
 STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())

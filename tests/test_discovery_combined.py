@@ -1,0 +1,36 @@
+"""Curves of a combination of inputs that no smooth fit follows: found in fresh random formulas."""
+
+import time
+
+import pytest
+import torch
+
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.solver import EXACT, findings
+from edgewise.discovery.stages.combined import Combined
+from edgewise.discovery.stages.curves import Curves
+
+
+def found(x, y):
+    given = Problem(x, y, torch.ones_like(y), 0.0, 0.0, time.monotonic() + 60, seed=0)
+    return findings(Combined(), given, (Curves.deep(),), 0)
+
+
+CASES = {
+    "a quotient with a pole": lambda x: x[:, 0] / x[:, 1],
+    "a difference": lambda x: x[:, 2] - x[:, 0],
+    "three inputs": lambda x: x[:, 0] * (x[:, 1] + x[:, 2]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_curve_of_a_combination(name, uniform):
+    x, a = uniform(-2.0, 2.0, 1000, 3), float(uniform(0.7, 1.4, 1))
+    best = found(x, torch.exp(a * torch.sin(CASES[name](x))))
+    assert best
+    assert best[0].error < EXACT
+
+
+def test_what_is_no_such_curve_is_left_alone(uniform):
+    x = uniform(-2.0, 2.0, 1000, 3)
+    assert found(x, torch.sin(x[:, 0] * x[:, 1]) + x[:, 2]) == []
