@@ -10,7 +10,7 @@ from edgewise.discovery.problem import Problem
 from edgewise.discovery.solver import EXACT, findings
 from edgewise.discovery.stages.breaks import Breaks
 from edgewise.discovery.stages.polynomials import Polynomials
-from edgewise.discovery.tree import Input, evaluate, power
+from edgewise.discovery.tree import Curve, Input, evaluate, power
 
 F64 = torch.float64
 
@@ -69,6 +69,16 @@ def test_smooth_functions_are_not_cut(uniform):
     x, a = uniform(-2.0, 2.0, 600, 3), float(uniform(2.0, 4.0, 1))
     for y in (torch.sin(a * x.prod(dim=1)), 1 / (0.1 + x[:, 0] ** 2 + x[:, 1] ** 2), torch.exp(x[:, 0]) * x[:, 1]):
         assert list(Breaks().propose(problem(x, y), lambda smaller: pytest.fail(f"cut: {smaller}"))) == []
+
+
+def test_a_side_whose_formula_has_no_values_on_the_other(uniform):
+    x = uniform(-2.0, 2.0, 800, 2)
+    y = torch.where(x[:, 0] > 0, torch.sqrt(x[:, 0].clamp_min(0)), x[:, 1] - 3)
+
+    def root(smaller):
+        return [Curve("sqrt", Input(0))]
+
+    assert list(Breaks().propose(problem(x, y), root)) == []
 
 
 def test_places_of_jumps_are_simple_numbers(uniform):

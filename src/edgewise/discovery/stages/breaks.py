@@ -135,6 +135,8 @@ def _mended(problem: Problem, cut: _Cut, below: Tensor, above: Tensor, solve: So
     along = sum_of(*(scaled(Input(i), d) for i, d in enumerate(cut.direction.tolist()) if d))
     upper = _solved(problem, problem.y, above, solve)
     rest = problem.y - evaluate(upper, problem.x)
+    if not bool(rest.isfinite().all()):  # a formula of one side need not have values on the other
+        return
     difference = _solved(problem, rest, below, solve)
     q = scaled(difference, -0.5)
     at = _root(problem.x, u, cut.direction, q, between)
@@ -142,6 +144,8 @@ def _mended(problem: Problem, cut: _Cut, below: Tensor, above: Tensor, solve: So
     if at is None:
         at = _step(u, rest, evaluate(difference, problem.x), between)
     change = evaluate(q, problem.x)
+    if not bool(change.isfinite().all()):
+        return
     smooth = _solved(problem, problem.y - (u - at).sign() * change, torch.arange(len(u)), solve)
     if is_kink:
         slope = _solved(problem, change / (u - at), torch.cat([below, above]), solve)
