@@ -36,8 +36,8 @@ from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 DIRECT: tuple[Stage, ...] = (
-    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Breaks(), Curves.deep(), Sums(), Combined(),
-    Additive(), Curves.deepest(),
+    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Combined(),
+    Additive(), Curves.deepest(), Breaks(),
 )  # fmt: skip
 """Stages that need no more than seconds."""
 STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())
