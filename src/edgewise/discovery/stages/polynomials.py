@@ -92,7 +92,9 @@ def _root(tree: Tree, problem: Problem) -> Tree:
 
 
 def _divided(powers: Tensor, above: Tensor, below: Tensor) -> Tree:
-    lead = below.abs().max() * below[below != 0][0].sign()  # as people write it: first what is added
+    inner = below[1:][below[1:] != 0]
+    # Of one term and a constant, the constant is the number inside 1/x, and a factor of the term would be one too many.
+    lead = inner[0] if len(inner) == 1 else below.abs().max() * below[below != 0][0].sign()
     return product_of(_polynomial(powers, above / lead), Curve("1/x", _polynomial(powers, below / lead)))
 
 
