@@ -125,7 +125,7 @@ def test_the_level_of_a_network_is_its_finest(mixed_network):
     assert level_of(KAN([2, 3, 1], basis=[BSpline(7, 3), BSpline(4, 5)])) == Splines(7, 5)
     assert level_of(KAN([2, 3, 1], basis=[Chebyshev(4), BSpline(4, 2)])) == Splines(4, 2)
     assert level_of(mixed_network) == Splines(3, 3)
-    assert level_of(KAN([2, 2, 1], basis=[Chebyshev(4), Chebyshev(7)])) == Polynomials(7)
+    assert level_of(KAN([2, 2, 1], basis=[Chebyshev(4), Chebyshev(7)])) == Polynomials(7, reach=0.0)
     assert level_of(KAN([2, 1], basis=Fourier(4))) is None
     assert level_of(KAN([2, 1], basis=Chebyshev(1))) is None  # straight lines
     assert level_of(KAN([2, 1], basis=BSpline(1, 1))) is None  # straight lines
@@ -882,7 +882,7 @@ def test_polynomials_stay_polynomials(table):
     degree = history.last["degree"]
     assert degree > 4
     assert history.last["grid"] is None
-    assert level_of(model) == Polynomials(degree)
+    assert level_of(model) == Polynomials(degree, reach=0.0)  # as they were given
     assert error_of(model, truth, fresh) < 1e-12
 
 

@@ -21,7 +21,7 @@ from edgewise.training.objective import Objective
 from edgewise.training.penalties import Penalty
 from edgewise.training.problem import DataRows, objective_of, training_rows, weighted
 from edgewise.training.progress import Progress
-from edgewise.training.ranges import fit_grids_to_values
+from edgewise.training.ranges import AT_REST, ON_THE_WAY, fit_grids_to_values
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Run, Solver, Step
 
 _STEPS_BETWEEN_GRID_MOVES = 5
@@ -186,7 +186,7 @@ class _Training:
         # An anchor is about the coefficients on the grids as they are.
         calm = number > _CALM_AFTER * self.steps or self.objective.anchor is not None
         if not calm and number % _STEPS_BETWEEN_GRID_MOVES == 1:
-            self._move_grids()
+            self._move_grids(ON_THE_WAY)
         self.compared = False
         step = self.run.step()
         validation = None
@@ -200,7 +200,7 @@ class _Training:
             return "target"
         elapsed = time.monotonic() - started
         # A solver that is done on grids that no longer fit the values is not done.
-        converged = step.converged and (calm or not self._move_grids())
+        converged = step.converged and (calm or not self._move_grids(AT_REST))
         self.history.detail = step.detail if converged else ""
         return self.stopping.reason(self._goal(step, validation), self.stale, elapsed, converged)
 
@@ -210,8 +210,8 @@ class _Training:
             return validation
         return step.loss if step.exact else float(self.objective.loss().detach())
 
-    def _move_grids(self) -> bool:
-        moved = fit_grids_to_values(self.model, self.objective.x)
+    def _move_grids(self, room: float) -> bool:
+        moved = fit_grids_to_values(self.model, self.objective.x, room)
         if moved:
             self.run.restart()
             self.best = None  # what was best stood on other grids

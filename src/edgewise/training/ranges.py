@@ -12,18 +12,21 @@ from torch import Tensor
 
 from edgewise.network import BasisBlock, Network
 
-_LEAST_MARGIN = 0.02  # of the values' range, free at each end: with less, the domain is moved before values leave it
+ON_THE_WAY = -0.05  # of the domain: how far values may stick out while they still move,
+AT_REST = 0.02  # and how much has to be free at each end at last, as new inputs reach a little further
 _USED = 0.4  # of the domain's length: if values fill less, the domain is shrunk
 _MARGIN = 0.1  # of the values' range, left free at each end
 
 
 @torch.no_grad()
-def fit_grids_to_values(model: Network, x: Tensor) -> bool:
+def fit_grids_to_values(model: Network, x: Tensor, room: float = AT_REST) -> bool:
     """Move the domains of hidden inputs to where their values are.
 
     Args:
         model: the network; its grids and coefficients are changed in place.
         x: inputs, shape (N, I).
+        room: what has to be free of a domain at each end, as a share of its length; values may stick out where
+            it is negative.
 
     Returns:
         Whether any grid moved.
@@ -34,17 +37,16 @@ def fit_grids_to_values(model: Network, x: Tensor) -> bool:
         if index:
             for block in layer.all_blocks():
                 if isinstance(block, BasisBlock):
-                    moved |= _fit_block(block, values)
+                    moved |= _fit_block(block, values, room)
         values = layer(values)
     return moved
 
 
-def _fit_block(block: BasisBlock, values: Tensor) -> bool:
+def _fit_block(block: BasisBlock, values: Tensor, room: float) -> bool:
     low, high = values.amin(dim=0), values.amax(dim=0)
     start, end = block.grid[:, 0], block.grid[:, -1]
     length, spread = end - start, high - low
-    margin = _LEAST_MARGIN * spread
-    outside = (low < start + margin) | (high > end - margin)
+    outside = (low < start + room * length) | (high > end - room * length)
     unused = spread < _USED * length
     movable = torch.isfinite(spread) & (spread > 1e-6 * length) & ~block.locked.any(dim=1)
     chosen = torch.nonzero((outside | unused) & movable & block.mask.any(dim=1)).flatten()

@@ -18,7 +18,7 @@ from edgewise.training.multilevel.level import Level, Splines, at_level, level_o
 from edgewise.training.multilevel.rows import Rows, rmse
 from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.objective import OutputObjective
-from edgewise.training.ranges import fit_grids_to_values
+from edgewise.training.ranges import ON_THE_WAY, fit_grids_to_values
 from edgewise.training.solvers.levenberg_marquardt import Iteration
 
 _STEPS = 60  # of Levenberg–Marquardt at a level, before smoothing
@@ -280,7 +280,7 @@ def descend(
     fewest = _WINDOW + (_STEPS_TO_EASE if damping > _LATER_DAMPING else 0)
     for step in range(steps):
         moves = moving_grids and step % _STEPS_BETWEEN_GRID_MOVES == 0
-        if moves and fit_grids_to_values(objective.model, objective.x):
+        if moves and fit_grids_to_values(objective.model, objective.x, ON_THE_WAY):
             iteration, values = Iteration(objective, damping), [objective.value()]
         value, moved = iteration.advance()
         values.append(value)

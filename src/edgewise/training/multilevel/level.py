@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -107,9 +107,11 @@ class Polynomials:
 
     Args:
         degree: polynomial degree.
+        reach: how far beyond the domain they go on, as a share of its width.
     """
 
     degree: int
+    reach: float = _BEYOND
 
     @property
     def grid(self) -> None:
@@ -118,7 +120,7 @@ class Polynomials:
     @property
     def basis(self) -> Chebyshev:
         """See `Level.basis`."""
-        return Chebyshev(degree=self.degree, reach=_BEYOND)
+        return Chebyshev(degree=self.degree, reach=self.reach)
 
     @property
     def cells(self) -> int:
@@ -128,7 +130,7 @@ class Polynomials:
     def finer(self) -> tuple[Polynomials, ...]:
         """See `Level.finer`: a higher degree."""
         raised = round(_MORE * self.degree) + 1
-        return (Polynomials(raised),) if raised <= _HIGHEST_POLYNOMIAL else ()
+        return (replace(self, degree=raised),) if raised <= _HIGHEST_POLYNOMIAL else ()
 
     def replaces(self, basis: Basis) -> bool:
         """See `Level.replaces`: polynomials take the place of splines and of polynomials."""
@@ -155,7 +157,10 @@ def level_of(model: Network) -> Level | None:
     splines = [basis for basis in bases if isinstance(basis, BSpline)]
     if splines:
         return Splines(max(basis.grid for basis in splines), max(basis.degree for basis in splines))
-    return Polynomials(max(basis.degree for basis in bases)) if bases else None
+    polynomials = [basis for basis in bases if isinstance(basis, Chebyshev)]
+    if polynomials:
+        return Polynomials(max(basis.degree for basis in polynomials), max(basis.reach for basis in polynomials))
+    return None
 
 
 def parameters_at(model: Network, level: Level) -> int:
@@ -203,7 +208,7 @@ def _own_level(block: Block) -> Level | None:
     basis = refinable(block)
     if isinstance(basis, BSpline):
         return Splines(basis.grid, basis.degree)
-    return None if basis is None else Polynomials(basis.degree)
+    return None if basis is None else Polynomials(basis.degree, basis.reach)
 
 
 def _replaced_basis(block: Block, level: Level) -> BSpline | Chebyshev | None:
