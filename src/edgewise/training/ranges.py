@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.network import BasisBlock, Network
 
-ON_THE_WAY = -0.05  # of the domain: how far values may stick out while they still move,
+ON_THE_WAY = -0.1  # of the values' range: how far values may stick out while they still move,
 AT_REST = 0.02  # and how much has to be free at each end at last, as new inputs reach a little further
 _USED = 0.4  # of the domain's length: if values fill less, the domain is shrunk
 _MARGIN = 0.1  # of the values' range, left free at each end
@@ -25,7 +25,7 @@ def fit_grids_to_values(model: Network, x: Tensor, room: float = AT_REST) -> boo
     Args:
         model: the network; its grids and coefficients are changed in place.
         x: inputs, shape (N, I).
-        room: what has to be free of a domain at each end, as a share of its length; values may stick out where
+        room: what has to be free of a domain at each end, as a share of the values' range; they may stick out where
             it is negative.
 
     Returns:
@@ -46,7 +46,7 @@ def _fit_block(block: BasisBlock, values: Tensor, room: float) -> bool:
     low, high = values.amin(dim=0), values.amax(dim=0)
     start, end = block.grid[:, 0], block.grid[:, -1]
     length, spread = end - start, high - low
-    outside = (low < start + room * length) | (high > end - room * length)
+    outside = (low < start + room * spread) | (high > end - room * spread)
     unused = spread < _USED * length
     movable = torch.isfinite(spread) & (spread > 1e-6 * length) & ~block.locked.any(dim=1)
     chosen = torch.nonzero((outside | unused) & movable & block.mask.any(dim=1)).flatten()

@@ -18,7 +18,7 @@ from edgewise.training.multilevel.level import Level, Splines, at_level, level_o
 from edgewise.training.multilevel.rows import Rows, rmse
 from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.objective import OutputObjective
-from edgewise.training.ranges import ON_THE_WAY, fit_grids_to_values
+from edgewise.training.ranges import fit_grids_to_values
 from edgewise.training.solvers.levenberg_marquardt import Iteration
 
 _STEPS = 60  # of Levenberg–Marquardt at a level, before smoothing
@@ -264,7 +264,7 @@ def descend(
     *,
     progress: float = _PROGRESS,
     damping: float = _FIRST_DAMPING,
-    moving_grids: bool = False,
+    room: float | None = None,
 ) -> None:
     """Levenberg–Marquardt until a few steps bring little.
 
@@ -274,13 +274,16 @@ def descend(
         deadline: monotonic time after which no step is taken.
         progress: end when the objective falls by less than this share in three steps.
         damping: λ of the first step.
-        moving_grids: let the grids of hidden layers follow the values.
+        room: let the grids of hidden layers follow the values, with so much room; see `fit_grids_to_values`.
     """
     iteration, values = Iteration(objective, damping), [objective.value()]
     fewest = _WINDOW + (_STEPS_TO_EASE if damping > _LATER_DAMPING else 0)
     for step in range(steps):
-        moves = moving_grids and step % _STEPS_BETWEEN_GRID_MOVES == 0
-        if moves and fit_grids_to_values(objective.model, objective.x, ON_THE_WAY):
+        if (
+            room is not None
+            and step % _STEPS_BETWEEN_GRID_MOVES == 0
+            and fit_grids_to_values(objective.model, objective.x, room)
+        ):
             iteration, values = Iteration(objective, damping), [objective.value()]
         value, moved = iteration.advance()
         values.append(value)

@@ -15,6 +15,7 @@ from edgewise.training.multilevel.rows import Rows
 from edgewise.training.multilevel.smoothing import SmoothedObjective
 from edgewise.training.objective import OutputObjective
 from edgewise.training.penalties import Sparsity
+from edgewise.training.ranges import AT_REST, ON_THE_WAY
 
 _ROUNDS, _STEPS, _PROGRESS = 2, 25, 1e-2
 _SPARSE_STEPS, _SPARSE_PROGRESS = 100, 1e-4
@@ -60,7 +61,7 @@ def warm_up(model: Network, rows: Rows, deadline: float) -> None:
     objective = SmoothedObjective(model, rows.x, rows.y)
     objective.smooth_a_little()
     for _ in range(_ROUNDS):
-        descend(objective, _STEPS, deadline, progress=_PROGRESS, moving_grids=True)
+        descend(objective, _STEPS, deadline, progress=_PROGRESS, room=AT_REST)
 
 
 def thinned(model: Model, rows: Rows, deadline: float) -> Model | None:
@@ -79,7 +80,7 @@ def thinned(model: Model, rows: Rows, deadline: float) -> Model | None:
         sparse = model.copied()
         penalty = Sparsity(l1=strength, entropy=strength / 3)
         objective = OutputObjective(sparse, rows.x, rows.y, MeanSquaredError(), penalty)
-        descend(objective, _SPARSE_STEPS, deadline, progress=_SPARSE_PROGRESS, moving_grids=True)
+        descend(objective, _SPARSE_STEPS, deadline, progress=_SPARSE_PROGRESS, room=ON_THE_WAY)
         pruned = prune(sparse, rows.x)
         if _edges(pruned) == _edges(model):
             return None
