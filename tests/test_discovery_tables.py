@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
 from edgewise import KAN, BSpline, Chebyshev
@@ -391,16 +393,37 @@ def test_many_rows_are_drawn_in_parts(monkeypatch, normal):
     assert possibly_best(errors, 0) == at_once
 
 
-def test_the_mean_of_networks_predicts_noisy_tables(uniform, normal):
-    """The residuals are those of the mean, so intervals are as wide as its errors."""
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=7), st.floats(-10, 10), st.floats(0.1, 10))
+def test_the_consensus_is_a_location(values, shift, factor):
+    """It moves with the values, lies among them, and is the mean of one and of two."""
+    tensors = [torch.tensor([value], dtype=F64) for value in values]
+    found = committee.consensus(tensors)
+    assert min(values) - 1e-9 <= float(found) <= max(values) + 1e-9
+    torch.testing.assert_close(committee.consensus([factor * v + shift for v in tensors]), factor * found + shift)
+    pairs = [(a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2)]
+    assert float(found) == pytest.approx(np.median(pairs), abs=1e-9)
+    if len(values) <= 2:
+        assert float(found) == pytest.approx(np.mean(values), abs=1e-9)
+
+
+@pytest.mark.parametrize("others", [3, 5])
+def test_one_of_several_may_go_astray(others, normal):
+    good = normal(others, 100)
+    wild = committee.consensus([*good, torch.full((100,), 1e6, dtype=F64)])
+    assert bool((wild <= good.amax(dim=0) + 1e-12).all())
+
+
+def test_several_networks_predict_noisy_tables(uniform, normal):
+    """The residuals are those of the consensus, so intervals are as wide as its errors."""
     x = uniform(-1, 1, 150, 3)
     y = torch.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:] + 0.8 * normal(150, 1)
     fitted = fit_table(x, y, max_time=6)
     assert fitted.members[0] is fitted.model
     assert len(fitted.members) > 1
-    assert fitted.notes[-1].startswith(f"predicted is the mean of {len(fitted.members)} networks")
+    assert fitted.notes[-1].startswith(f"predicted is the consensus of {len(fitted.members)} networks")
     held = Rows.split(x, y, 0)
-    outputs = torch.stack([model(held.x_held) for model in fitted.members]).mean(dim=0).detach()
+    outputs = committee.consensus([model(held.x_held) for model in fitted.members]).detach()
     # Trained again on all rows, the members do a little better there than before.
     assert float((outputs - held.y_held).square().mean()) < 1.2 * float(fitted.residuals.square().mean())
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edgewise.basis import Basis
 from edgewise.discovery import discover, fit_table
+from edgewise.discovery.committee import consensus
 from edgewise.errors import OptionError
 from edgewise.lazy import LazyModule
 from edgewise.network import NodeWidth
@@ -31,9 +32,10 @@ _BEYOND = 0.1  # of the range of the targets
 class KANRegressor(RegressorMixin, BaseEstimator):
     """A Kolmogorov–Arnold network as a scikit-learn regressor.
 
-    Where the data are noisy, held-out rows may not tell which of several networks is best; then their mean is
-    predicted. And predictions stay within the range of the targets, widened by a tenth of it: far from all rows a
-    network goes on as straight lines, which may lead anywhere. `model_` is the best network, and knows no such limits.
+    Where the data are noisy, held-out rows may not tell which of several networks is best; then their consensus is
+    predicted, the median of the means of pairs. And predictions stay within the range of the targets, widened by a
+    tenth of it: far from all rows a network goes on as straight lines, which may lead anywhere. `model_` is the best
+    network, and knows no such limits.
 
     Args:
         hidden: nodes of the hidden layers, such as (5,); chosen by held-out rows if None.
@@ -43,8 +45,8 @@ class KANRegressor(RegressorMixin, BaseEstimator):
 
     Attributes:
         model_: the network, in the units of the data.
-        members_: the networks whose mean is predicted: `model_`, and others where held-out rows cannot tell which is
-            best.
+        members_: the networks whose consensus is predicted: `model_`, and others where held-out rows cannot tell which
+            is best.
         history_: of its training, with a note for everything that was tried.
         notes_: what was chosen, a line each.
         n_features_in_: number of inputs.
@@ -125,8 +127,8 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         inputs = torch.tensor(X)
         with torch.no_grad():
-            mean = torch.stack([model(inputs) for model in self.members_]).mean(dim=0)
-        predicted = np.clip(mean.numpy(), *self._limits)
+            together = consensus([model(inputs) for model in self.members_])
+        predicted = np.clip(together.numpy(), *self._limits)
         return predicted[:, 0] if self._flat else predicted
 
     def predict_interval(self, X: Any, *, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:

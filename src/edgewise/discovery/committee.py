@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,8 +16,7 @@ def possibly_best(squared_errors: Tensor, seed: int) -> list[int]:
     """Which of several networks could be the best, had other rows been held out.
 
     The rows are drawn anew, with replacement, and those networks count that win every now and then. One that is clearly
-    best is alone; where differences are chance, the mean of several predicts better than any, and of all weights equal
-    ones are hard to beat.
+    best is alone; where differences are chance, several together predict better than any.
 
     Args:
         squared_errors: of each network on each held-out row, shape (K, M).
@@ -29,8 +30,7 @@ def possibly_best(squared_errors: Tensor, seed: int) -> list[int]:
         >>> possibly_best(torch.tensor([[1.0, 1.0, 1.0], [0.1, 0.1, 0.1]]), seed=0)
         [1]
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993); Clemen, Combining forecasts (1989), for equal
-    weights.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993).
     """
     networks, rows = squared_errors.shape
     generator = torch.Generator().manual_seed(seed)
@@ -42,3 +42,24 @@ def possibly_best(squared_errors: Tensor, seed: int) -> list[int]:
         counts.scatter_add_(1, drawn, torch.ones_like(counts))
         wins += torch.bincount((counts @ squared_errors.T).argmin(dim=1), minlength=networks)
     return torch.nonzero(wins >= min(_LEAST_SHARE * _DRAWS, int(wins.max()))).flatten().tolist()
+
+
+def consensus(predictions: Sequence[Tensor]) -> Tensor:
+    """The median of the means of all pairs: nearly as good as the mean, but one of four or more may go astray.
+
+    Args:
+        predictions: of one network or more, each of the same shape.
+
+    Returns:
+        A tensor of this shape.
+
+    Example:
+        >>> import torch
+        >>> consensus([torch.tensor([value]) for value in (1.0, 1.1, 1.2, 50.0)])
+        tensor([1.1750])
+
+    Source: Hodges and Lehmann, Estimates of location based on rank tests (1963).
+    """
+    stacked = torch.stack(list(predictions))
+    first, second = torch.triu_indices(len(stacked), len(stacked))
+    return ((stacked[first] + stacked[second]) / 2).quantile(0.5, dim=0)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.basis import Basis
 from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_fit, rows_on_unit_interval
-from edgewise.discovery.committee import possibly_best
+from edgewise.discovery.committee import consensus, possibly_best
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import Topology, ladder, parameters_of
 from edgewise.discovery.surrogate import smooth_error
@@ -63,8 +63,8 @@ class TableFit:
         history: of the network, with a note for everything that was tried.
         notes: what was chosen, a line each.
         residuals: on rows that were held out, in the user's units, shape (M, O); empty where none were.
-        members: networks whose mean predicts, as held-out rows cannot tell which of them is best; else the model alone.
-            The residuals are theirs.
+        members: networks whose consensus predicts, as held-out rows cannot tell which of them is best; else the model
+            alone. The residuals are theirs.
     """
 
     model: KAN
@@ -147,12 +147,12 @@ def fit_table(
     notes = _notes(best, search.seen_by(best)[0], (*of_inputs, *of_outputs))
     if len(committee) > 1:
         labels = ", ".join(each.label for each in committee)
-        notes = (*notes, f"predicted is the mean of {len(committee)} networks, as any may be the best: {labels}")
+        notes = (*notes, f"predicted is the consensus of {len(committee)} networks, as any may be the best: {labels}")
     return TableFit(
         model=members[0],
         history=history,
         notes=notes,
-        residuals=torch.stack([search.residuals(each) for each in committee]).mean(dim=0),
+        residuals=consensus([search.residuals(each) for each in committee]),
         members=tuple(members),
     )
 
