@@ -534,7 +534,7 @@ def test_fit_prints_scores_and_notes_and_writes_a_run(fake_fit, table, tmp_path)
     assert str(tmp_path) not in text
     report = json.loads(text)
     assert report["table"] == "data.csv"
-    assert report["options"]["basis"] == {"family": "Chebyshev", "degree": 5}
+    assert report["options"]["basis"] == {"family": "Chebyshev", "degree": 5, "reach": 0.0}
     assert report["training"] == {"steps": 1, "ended": "steps"}
     assert report["versions"]["torch"] == torch.__version__
     data = edgewise.read_table(table, target="y")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.network import BasisBlock, Network
 
-ON_THE_WAY = -0.1  # of the values' range: how far values may stick out while they still move,
+ON_THE_WAY = -0.05  # of the values' range: how far values may stick out while they still move,
 AT_REST = 0.02  # and how much has to be free at each end at last, as new inputs reach a little further
 _USED = 0.4  # of the domain's length: if values fill less, the domain is shrunk
 _MARGIN = 0.1  # of the values' range, left free at each end

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgewise.basis import BSpline
 from edgewise.errors import OptionError
 from edgewise.network import Network
 from edgewise.training.gauss_newton import get_parameters, jacobian_rows
@@ -57,7 +58,8 @@ def standard_errors(model: Network, data: Any, x: Tensor) -> Tensor:
     parameters = len(get_parameters(model))
     if not 0 < parameters <= _MOST_PARAMETERS:
         raise OptionError(f"standard errors take 1 to {_MOST_PARAMETERS} free parameters, the model has {parameters}")
-    objective = SmoothedObjective(model, rows, target)
+    # Polynomials of a few terms are taken at their word: classic regression.
+    objective = SmoothedObjective(model, rows, target, families=(BSpline,))
     for _ in range(_UPDATES):
         objective.update_smoothing()
     factor = objective.factor()

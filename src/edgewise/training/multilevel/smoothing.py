@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edgewise.basis import BSpline, Chebyshev, gram
+from edgewise.basis import Basis, BSpline, Chebyshev, gram
 from edgewise.network import BasisBlock, Network
 from edgewise.training.gauss_newton import Linearisation, block_slices
 from edgewise.training.losses import MeanSquaredError
@@ -58,18 +58,21 @@ class SmoothedObjective(OutputObjective):
         model: the network.
         x: inputs, shape (N, I).
         target: shape (N, O).
+        families: which bases are smoothed.
 
     Source: Wood and Fasiolo, A generalized Fellner–Schall method for smoothing parameter optimization (2017).
     """
 
-    def __init__(self, model: Network, x: Tensor, target: Tensor) -> None:
+    def __init__(
+        self, model: Network, x: Tensor, target: Tensor, families: tuple[type[Basis], ...] = (BSpline, Chebyshev)
+    ) -> None:
         super().__init__(model, x, target, MeanSquaredError(), None)
         self.variance = super().value()
         self.freedom = 0.0
         self._smoothed = [
             _edges_of(block, start)
             for _, _, block, start in block_slices(model)
-            if isinstance(block, BasisBlock) and _is_smoothed(block)
+            if isinstance(block, BasisBlock) and isinstance(block.basis, families) and _is_smoothed(block)
         ]
         parameters = self.parameters
         for edges in self._smoothed:
