@@ -183,9 +183,11 @@ def noisy_regressor(noisy):
 def test_predictions_are_the_consensus_of_the_members():
     rng = np.random.default_rng(4)
     X = rng.uniform(-1, 1, (150, 3))
-    y = np.sin(2 * X[:, 0]) * X[:, 1] + X[:, 2] ** 2 + 0.3 * rng.standard_normal(150)
+    y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + 0.8 * rng.standard_normal(150)
     regressor = KANRegressor(max_time=6, random_state=0).fit(X, y)
     assert regressor.members_[0] is regressor.model_
+    assert len(regressor.members_) > 1
+    assert regressor.notes_[-1].startswith(f"predicted is the consensus of {len(regressor.members_)} networks")
     outputs = together(regressor, X)
     low, high = y.min() - 0.1 * np.ptp(y), y.max() + 0.1 * np.ptp(y)
     np.testing.assert_allclose(regressor.predict(X), np.clip(outputs, low, high), atol=1e-12)

@@ -735,7 +735,7 @@ def test_sparse_fits_find_smaller_networks(hidden, most, times, uniform):
         assert torch.equal(get_parameters(model), before)
         if small is not None:
             assert rows.error(small) <= 5 * rows.error(model)
-            assert rows.error(small) < 0.02
+            assert rows.error(small) < 0.01
             found += small.width[1] <= most
     assert found >= times
 

@@ -105,7 +105,8 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         self.model_ = fitted.model
         self.members_ = fitted.members
         self.history_ = fitted.history
-        self.notes_ = fitted.notes
+        together = f"predicted is the consensus of {len(self.members_)} networks, as any of them may be the best"
+        self.notes_ = (*fitted.notes, together) if len(self.members_) > 1 else fitted.notes
         self._residuals = fitted.residuals.numpy()
         self._limits = _limits(targets.numpy(), self._residuals)
         return self

@@ -144,14 +144,10 @@ def fit_table(
         started,
         "max_time" if time.monotonic() >= deadline else "converged",
     )
-    notes = _notes(best, search.seen_by(best)[0], (*of_inputs, *of_outputs))
-    if len(committee) > 1:
-        labels = ", ".join(each.label for each in committee)
-        notes = (*notes, f"predicted is the consensus of {len(committee)} networks, as any may be the best: {labels}")
     return TableFit(
         model=members[0],
         history=history,
-        notes=notes,
+        notes=_notes(best, search.seen_by(best)[0], (*of_inputs, *of_outputs)),
         residuals=consensus([search.residuals(each) for each in committee]),
         members=tuple(members),
     )
