@@ -36,9 +36,9 @@ _STEPS_BETWEEN_GRID_MOVES = 5
 _GAIN = 0.98  # factor by which the held-out error falls where a level is worth it,
 _EXACT_GAIN = 0.5  # and where there is no noise that hides
 _NOISE_FREE = 1e-4  # what a finer level brings
-_TRIALS = 2  # levels that a network may try before its rate of progress counts,
-_HOPE = 1e-7  # as errors may fall by this factor on the way to the finest level
-_LEVELS_AHEAD = 4  # that are thought to bring as much as the last
+_HOPE = 1e-7  # factor by which the error of a newcomer may fall on the way to the finest level
+_LEVELS_AHEAD = 2  # that are thought to bring as much as the last,
+_LEVELS_AT_THE_EDGE = 1  # and where there are more functions than the samples determine
 _SMOOTH = 1e-2  # held-out error below which a target may be smooth enough for polynomials
 _AT_FLOOR = 3.0  # times the spline floor: an error that refinement will lower
 _OVERFIT = 3.0  # times the training error
@@ -155,10 +155,12 @@ class Climber:
     def promise(self) -> float:
         """See `Contestant.promise`: the error after some more levels that bring as much as the last.
 
-        The first levels do not tell how fast errors fall: newcomers are given the benefit of the doubt.
+        The first level does not tell how fast errors fall: newcomers are given the benefit of the doubt.
         """
-        hope = _HOPE if len(self.stages) <= _TRIALS else self.gain**_LEVELS_AHEAD
-        return self.error * hope
+        last = self.stages[-1]
+        if last.overfits:
+            return self.error * self.gain**_LEVELS_AT_THE_EDGE
+        return self.error * (_HOPE if len(self.stages) == 1 else self.gain**_LEVELS_AHEAD)
 
     def climb(self) -> None:
         """See `Contestant.climb`: the next level, or the other kind of refinement where that does not help."""

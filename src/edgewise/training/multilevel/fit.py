@@ -29,7 +29,7 @@ EXACT = 1e-14  # of the spread of the targets: nothing more to win
 SHARE_OF_RACE = 0.85  # of the time; the rest is for training the best on all rows
 _FIRST = 6  # starts that are compared before the best go on
 _MOST_STARTS = 12
-_ASTRAY = 1e3  # times the spread of the targets: the given network is in other units, and no start
+_UNTRAINED = 0.5  # of the spread of the targets: the error from which a new start is better than the given network
 _PATIENCE = 6  # starts in a row that were not better
 _SAFETY = 0.3  # of the target: an error from which no other start is tried,
 _AIM = 1e-3  # but at which the best goes on: at the edge of the data new inputs do worse than held-out ones
@@ -51,8 +51,8 @@ def fit_multilevel(
     from blowing up the fit. A fifth of the rows is held out to judge by; at the end the best network is trained on all.
 
     Args:
-        model: the network, which is left as it is and serves as the first start; its widths, locked edges and symbols
-            are kept, though a sparse start may leave edges and nodes out.
+        model: the network, which is left as it is and serves as the first start where it explains much of the
+            targets; its widths, locked edges and symbols are kept, though a sparse start may leave edges and nodes out.
         data: a `Dataset`, a pair (X, y), or X with y beside it: X of shape (N, I), y of shape (N, O) or (N,).
         y: the targets, where data is X.
         target: root mean square error on held-out rows that is good enough, in the units of y; as small as possible
@@ -158,11 +158,11 @@ def _rescaled(model: Model, scale: Tensor, shift: Tensor) -> Model:
 
 
 def _starters(model: Network, rows: Rows, seed: int, deadline: float) -> Iterator[Starter]:
-    """The network as given, then random starts, each followed by what a sparse fit leaves of it."""
+    """The network as given if it is of use, then random starts, each followed by what a sparse fit leaves of it."""
     convex = len(model.all_layers) == 1 and max(model.all_layers[0].nodes) == 1
-    astray = rows.error(model) > _ASTRAY
+    untrained = not rows.error(model) < _UNTRAINED
     for number in range(1 if convex else _MOST_STARTS):
-        start = restarted(model, seed + number) if number or astray else model.copied()
+        start = restarted(model, seed + number) if number or untrained else model.copied()
         yield lambda start=start, number=number: _started(start, rows, f"start {number}", deadline)
         if not convex:
             yield lambda start=start, number=number: _thinned(start, rows, f"start {number}, thinned", deadline)

@@ -9,7 +9,8 @@ from edgewise.training.multilevel.climber import Contestant
 
 Starter = Callable[[], Contestant | None]
 
-_WORTH = 0.5  # of the least error: what a network has to promise to be given time
+_WORTH = 0.1  # of the least error: what a network has to promise to be given time
+_ORDER = 4  # power of the number of parameters by which errors fall: of cubic splines
 _START_SHARE = 0.15  # of the time, for the first networks
 _GAIN = 0.98  # factor by which a new network has to beat the best to count
 
@@ -19,8 +20,8 @@ def race(
 ) -> list[Contestant]:
     """Let networks climb from level to level until one is good enough, none promises more, or time is up.
 
-    Time goes to the one that promises most; where none promises to be better than the best, a new one starts; where
-    none is left to start, the best goes on as far as it gets.
+    Time goes to the one that promises most, and few parameters promise more than many; where none promises to be much
+    better than the best, a new one starts; where none is left to start, the best goes on as far as it gets.
 
     Args:
         starters: make the networks, the most promising first, each settled at its first level; None stands for one
@@ -40,9 +41,9 @@ def race(
         leader = min(field, key=lambda each: each.error)
         if leader.error <= aim:
             break
-        able = [each for each in field if not each.done and each.promise < _WORTH * leader.error]
+        able = [each for each in field if not each.done and _promise(each, leader) < _WORTH * leader.error]
         if able:
-            min(able, key=lambda each: each.promise).climb()
+            min(able, key=lambda each: _promise(each, leader)).climb()
             continue
         in_vain, least = (0, leader.error) if leader.error < _GAIN * least else (in_vain, least)
         starter = next(starters, None) if leader.error > target and in_vain < patience else None
@@ -57,12 +58,20 @@ def race(
     return sorted(field, key=lambda each: each.error)
 
 
+def _promise(each: Contestant, leader: Contestant) -> float:
+    """The error to be hoped for of a network, with as many parameters as the leader has if it has fewer."""
+    fewer = min(each.stages[-1].parameters / max(leader.stages[-1].parameters, 1), 1.0)
+    return each.promise * fewer**_ORDER
+
+
 def _first(starters: Iterator[Starter], most: int, until: float) -> list[Contestant]:
     """The first networks: as many as are to be compared, fewer where they are slow, but one at least."""
     field: list[Contestant] = []
-    for number, starter in enumerate(starters):
+    for number, starter in enumerate(starters, start=1):
+        started = time.monotonic()
         newcomer = starter()
         field += [] if newcomer is None else [newcomer]
-        if field and (number + 1 >= most or time.monotonic() > until):
+        as_long_again = 2 * time.monotonic() - started
+        if field and (number >= most or as_long_again > until):
             break
     return field

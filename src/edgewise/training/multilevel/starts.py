@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from edgewise.network import BasisBlock, KANLayer, Network, domain_grid, small_random_coefficients
+from edgewise.basis import Basis
+from edgewise.network import (
+    BasisBlock,
+    KANLayer,
+    Network,
+    domain_grid,
+    linear_coefficients,
+    small_random_coefficients,
+)
 from edgewise.network.start import HIDDEN_DOMAIN
 from edgewise.surgery import prune
 from edgewise.surgery.blocks import Model
@@ -25,6 +34,9 @@ _HARM = 5.0  # factor by which the error may rise: what is left can be refined f
 
 def restarted(model: Model, seed: int) -> Model:
     """The network from a new random start on the coarsest level; locked edges and symbols stay as they are.
+
+    Behind the first layer there are straight lines, up or down, with a little noise. So it starts as a sum of functions
+    of its inputs, and its first step is all but a linear fit.
 
     Args:
         model: the network, which is left as it is.
@@ -51,9 +63,18 @@ def _restarted_block(block: BasisBlock, layer: KANLayer, index: int, generator: 
         basis = START.basis if START.replaces(block.basis) and refinable(block) else block.basis
         grid = domain_grid(HIDDEN_DOMAIN, layer.in_features, block.grid.dtype) if index else block.grid[:, [0, -1]]
     start = small_random_coefficients(basis, grid, layer.nodes, generator)
+    if index:
+        start += _lines(basis, grid, layer.nodes, generator)
     kept = block.locked.unsqueeze(1)
     coefficients = torch.where(kept, block.coefficients, start) if bool(kept.any()) else start
     return block.replaced(basis=basis, grid=grid, coefficients=coefficients)
+
+
+def _lines(basis: Basis, grid: Tensor, nodes: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Coefficients of straight lines, up or down, for all edges but those to factors of products, which are lines."""
+    inputs, is_sum = grid.shape[0], torch.tensor([arity == 1 for arity in nodes for _ in range(arity)])
+    signs = torch.randn((inputs, 1, len(is_sum)), generator=generator, dtype=grid.dtype).sign()
+    return is_sum * signs / inputs**0.5 * linear_coefficients(basis, grid).unsqueeze(-1)
 
 
 def warm_up(model: Network, rows: Rows, deadline: float) -> None:
