@@ -757,7 +757,7 @@ def started(width, x, y, seed):
     return model, rows
 
 
-@pytest.mark.parametrize(("hidden", "most", "times"), [(2, 1, 3), (5, 3, 2)])
+@pytest.mark.parametrize(("hidden", "most", "times"), [(2, 1, 3), (5, 1, 3)])
 def test_sparse_fits_find_smaller_networks(hidden, most, times, uniform):
     """One sum is enough; on a coarse grid more of them fit better, of which those are left that matter, as a rule."""
     x = uniform(-1, 1, 400, 2)
@@ -768,7 +768,7 @@ def test_sparse_fits_find_smaller_networks(hidden, most, times, uniform):
         small = thinned(model, rows, soon(60))
         assert torch.equal(get_parameters(model), before)
         if small is not None:
-            assert rows.error(small) <= 5 * rows.error(model)
+            assert rows.error(small) <= 5**2 * rows.error(model)  # five times in each of two sparse fits
             assert rows.error(small) < 0.01
             found += small.width[1] <= most
     assert found >= times

@@ -86,7 +86,7 @@ def warm_up(model: Network, rows: Rows, deadline: float) -> None:
 
 
 def thinned(model: Model, rows: Rows, deadline: float) -> Model | None:
-    """What a sparse fit leaves of a network, trained anew.
+    """What sparse fits leave of a network, each of what the one before has left, trained anew.
 
     Args:
         model: the network, which is left as it is.
@@ -94,8 +94,16 @@ def thinned(model: Model, rows: Rows, deadline: float) -> Model | None:
         deadline: monotonic time after which no step is taken.
 
     Returns:
-        A new network of fewer edges: the sparsest that does not fit much worse, or None where all edges are needed.
+        A new network of fewer edges, or None where all edges are needed.
     """
+    sparsest, smaller = None, _sparser(model, rows, deadline)
+    while smaller is not None:
+        sparsest, smaller = smaller, _sparser(smaller, rows, deadline)
+    return sparsest
+
+
+def _sparser(model: Model, rows: Rows, deadline: float) -> Model | None:
+    """What one sparse fit leaves: the sparsest network that does not fit much worse, None where no edge can go."""
     most = _HARM * rows.error(model)
     for strength in _STRENGTHS:
         sparse = model.copied()
