@@ -757,7 +757,7 @@ def started(width, x, y, seed):
     return model, rows
 
 
-@pytest.mark.parametrize(("hidden", "most", "times"), [(2, 1, 3), (5, 1, 3)])
+@pytest.mark.parametrize(("hidden", "most", "times"), [(2, 1, 3), (5, 1, 2)])
 def test_sparse_fits_find_smaller_networks(hidden, most, times, uniform):
     """One sum is enough; on a coarse grid more of them fit better, of which those are left that matter, as a rule."""
     x = uniform(-1, 1, 400, 2)
