@@ -276,6 +276,15 @@ def test_only_what_is_asked_for_is_forgotten(rows, option, left):
     assert [row["case"] for row in Rows(rows.path).all()] == left
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where the tests run in the background, which starts them with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_keeps_what_is_finished_and_stops_the_rest(rows, tmp_path):
     marker = tmp_path / "child"
     jobs = [
