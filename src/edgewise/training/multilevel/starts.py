@@ -36,7 +36,7 @@ def restarted(model: Model, seed: int) -> Model:
     """The network from a new random start on the coarsest level; locked edges and symbols stay as they are.
 
     Behind the first layer there are straight lines, up or down, with a little noise. So it starts as a sum of functions
-    of its inputs, and its first step is all but a linear fit.
+    of its inputs, and its first step is nearly a linear fit.
 
     Args:
         model: the network, which is left as it is.
