@@ -14,7 +14,14 @@ from numpy.polynomial import chebyshev
 
 from edgewise import KAN, BSpline, Chebyshev
 from edgewise.discovery import analytic, committee, fit_table
-from edgewise.discovery.analytic import AnalyticContestant, AnalyticFit, quick_fit, rows_on_unit_interval
+from edgewise.discovery.analytic import (
+    AnalyticContestant,
+    AnalyticFit,
+    bent,
+    quick_fit,
+    rows_on_unit_interval,
+    straightened,
+)
 from edgewise.discovery.committee import possibly_best
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import ladder, parameters_of
@@ -30,6 +37,10 @@ def soon(seconds):
     return time.monotonic() + seconds
 
 
+def straight(inputs):
+    return (0.0,) * inputs
+
+
 def error_of(model, truth, x):
     return float((model(x) - truth(x)).detach().square().mean().sqrt())
 
@@ -39,7 +50,7 @@ def error_of(model, truth, x):
 
 @pytest.mark.parametrize("decays", [(2.0,), (1.3, 4.0), (1.05, 1.05), (1.5, 2.7, 1.2), (8.0, 1.1, 3.0, 2.0)], ids=str)
 def test_the_terms_are_those_thought_largest(decays):
-    fit = AnalyticFit(decays, most=45)
+    fit = AnalyticFit(decays, straight(len(decays)), most=45)
     degrees, sizes = fit.terms(1000)
     highest = 45 if len(decays) < 3 else 20
     powers = [[decay**-power for power in range(highest + 1)] for decay in decays]
@@ -52,7 +63,7 @@ def test_the_terms_are_those_thought_largest(decays):
 
 @pytest.mark.parametrize(("rows", "most", "count"), [(1, 10, 1), (2, 10, 1), (10, 100, 9), (100, 7, 7)])
 def test_there_are_fewer_terms_than_rows(rows, most, count):
-    degrees, sizes = AnalyticFit((2.0, 3.0), most=most).terms(rows)
+    degrees, sizes = AnalyticFit((2.0, 3.0), straight(2), most=most).terms(rows)
     assert degrees.shape == (count, 2)
     assert sizes.shape == (count,)
     assert degrees[0].tolist() == [0, 0]
@@ -69,20 +80,66 @@ def vandermonde(u, degrees):
 @pytest.mark.parametrize("inputs", [1, 2, 3])
 def test_coefficients_without_a_prior_are_those_of_least_squares(inputs, uniform, normal):
     u, y = uniform(-1, 1, 200, inputs), normal(200, 2)
-    degrees, coefficients = AnalyticFit((1.5,) * inputs, ridge=1e-14, most=15).coefficients(u, y)
-    expected = np.linalg.lstsq(vandermonde(u, degrees), y.numpy(), rcond=None)[0]
-    np.testing.assert_allclose(coefficients, expected, rtol=0, atol=1e-9)
+    found = AnalyticFit((1.5,) * inputs, straight(inputs), ridge=1e-14, most=15).trained(u, y)
+    expected = np.linalg.lstsq(vandermonde(u, found.degrees), y.numpy(), rcond=None)[0]
+    np.testing.assert_allclose(found.coefficients, expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found(u), vandermonde(u, found.degrees) @ expected, rtol=0, atol=1e-9)
 
 
 def test_the_prior_is_a_ridge_in_units_of_the_sizes(uniform, normal):
     u, y = uniform(-1, 1, 60, 2), normal(60, 1)
-    fit = AnalyticFit((1.5, 2.0), ridge=0.1, most=20)
-    degrees, coefficients = fit.coefficients(u, y)
+    fit = AnalyticFit((1.5, 2.0), (0.7, -1.0), ridge=0.1, most=20)
+    found = fit.trained(u, y)
     sizes = fit.terms(60)[1].numpy()
-    design = vandermonde(u, degrees) * sizes
+    design = vandermonde(bent(u, (0.7, -1.0)), found.degrees) * sizes
     weight = (0.1 * np.linalg.norm(design)) ** 2
     expected = sizes[:, None] * np.linalg.solve(design.T @ design + weight * np.eye(20), design.T @ y.numpy())
-    np.testing.assert_allclose(coefficients, expected, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(found.coefficients, expected, rtol=1e-8, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(bend=st.just(0.0) | st.floats(1e-3, 5) | st.floats(-5, -1e-3), share=st.floats(0, 1))
+def test_a_bend_keeps_the_ends_and_moves_its_singularity_to_infinity(bend, share):
+    u = torch.tensor([[-1.0], [2 * share - 1], [1.0]], dtype=F64)
+    low, at, high = bent(u, [bend])[:, 0].tolist()
+    assert (low, high) == (-1, pytest.approx(1, abs=1e-14))
+    assert -1 <= at <= 1 + 1e-14
+    # Bending back is the same map of the mirrored interval.
+    assert -bent(-u, [-bend])[1, 0] == pytest.approx(at, abs=1e-12)
+    if bend:
+        pole = 1 / (1 - math.exp(bend))
+        assert not 0 < pole < 1
+        inner = math.log(abs((share - pole) / pole)) / bend  # of the logarithm that is singular there
+        assert at == pytest.approx(2 * inner - 1, abs=1e-10)
+
+
+@pytest.mark.parametrize("bend", [-5.0, -2.0, 0.0, 0.3, 3.0, 5.0])
+def test_straightened_series_are_the_same_functions(bend, uniform, normal):
+    series = normal(3, 24) * 1.3 ** -torch.arange(24, dtype=F64)
+    u = uniform(-1, 1, 200, 1)
+    found = straightened(series, bend)
+    expected = chebyshev.chebval(bent(u, [bend])[:, 0].numpy(), series.T.numpy())
+    values = chebyshev.chebval(u[:, 0].numpy(), found.T.numpy())
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
+    assert found.shape[0] == 3
+
+
+def test_straightened_constants_are_constants():
+    assert straightened(torch.zeros(2, 5, dtype=F64), 2.0).tolist() == [[0.0], [0.0]]
+    found = straightened(torch.tensor([[3.0, 0.0, 0.0]], dtype=F64), -4.0)
+    assert found.shape == (1, 1)
+    assert float(found) == pytest.approx(3, rel=1e-14)
+
+
+def test_a_fit_moves_within_its_limits():
+    fit = AnalyticFit((2.0, 7.9), (4.9, -4.9), error=0.3)
+    assert fit.moved(0, bend=0.2, decay=0.0) is None
+    assert fit.moved(1, bend=-0.2, decay=0.0) is None
+    assert fit.moved(1, bend=0.0, decay=0.5) is None
+    assert fit.moved(0, bend=0.0, decay=-5.0) is None
+    moved = fit.moved(0, bend=-1.0, decay=0.4)
+    assert moved.bends == (pytest.approx(3.9), -4.9)
+    assert moved.decays == (pytest.approx(2 ** math.exp(0.4)), 7.9)
 
 
 def polynomial(degrees, coefficients, u):
@@ -93,12 +150,13 @@ def polynomial(degrees, coefficients, u):
     return evaluate(*u.T.numpy(), tensor)
 
 
+@pytest.mark.parametrize("bends", [(0.0, 0.0, 0.0), (1.0, 0.0, -2.5)], ids=["straight", "bent"])
 @pytest.mark.parametrize("inputs", [1, 2, 3])
-def test_the_network_is_the_polynomial(inputs, uniform, normal):
+def test_the_network_is_the_sum_of_products(inputs, bends, uniform, normal):
     domain = torch.tensor([[-1.0, 3.0], [10.0, 11.0], [-5.0, -4.0]], dtype=F64)[:inputs]
     u, y = uniform(-1, 1, 150, inputs), normal(150, 1)
     x = torch.lerp(domain[:, 0], domain[:, 1], (u + 1) / 2)
-    fit = AnalyticFit((1.5, 2.0, 3.0)[:inputs], ridge=1e-10, most=30, error=0.0)
+    fit = AnalyticFit((1.5, 2.0, 3.0)[:inputs], bends[:inputs], ridge=1e-10, most=30, error=0.0)
     start = KAN([inputs, 1], domain=domain.tolist(), seed=0)
     start = start.rebuilt(
         [layer.map_blocks(lambda block: block.scaled(torch.full((1,), 1e6))) for layer in start.layers]
@@ -106,7 +164,8 @@ def test_the_network_is_the_polynomial(inputs, uniform, normal):
     model = AnalyticContestant(start, fit, domain, "exact", 0.0).refit(x, y, math.inf)
     assert model is not start
     fresh = uniform(-1, 1, 100, inputs)
-    expected = polynomial(*fit.coefficients(u, y), fresh)
+    found = fit.trained(u, y)
+    expected = polynomial(found.degrees, found.coefficients, bent(fresh, fit.bends))
     values = model(torch.lerp(domain[:, 0], domain[:, 1], (fresh + 1) / 2)).detach()[:, 0]
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
 
@@ -132,6 +191,22 @@ def test_an_analytic_function_of_three_inputs_is_met(uniform):
     assert error_of(refitted, smooth, fresh) < 1e-8
 
 
+def singular(x):
+    """Poles beside the domain, at -0.1 and 3.2."""
+    return torch.exp(0.3 * x[:, :1]) / (x[:, 1:] + 0.1) + torch.sin(x[:, :1]) / (3.2 - x[:, :1])
+
+
+def test_a_singularity_beside_the_domain_is_bent_away(uniform):
+    scale = torch.tensor([3.0, 1.0], dtype=F64)
+    x, fresh = scale * uniform(0, 1, 700, 2), scale * uniform(0.01, 0.99, 2000, 2)
+    domain = torch.stack([torch.zeros(2, dtype=F64), scale], dim=1)
+    rows = Rows.split(x, singular(x), 0)
+    found = AnalyticContestant.of(rows, domain, "products", soon(20))
+    assert found.fit.bends[1] > 1
+    refitted = found.refit(x, singular(x), math.inf)
+    assert error_of(refitted, singular, fresh) < 1e-7
+
+
 def test_too_many_products_are_none(monkeypatch, uniform):
     x = uniform(-1, 1, 200, 2)
     domain = torch.tensor([[-1.0, 1.0]] * 2, dtype=F64)
@@ -141,7 +216,9 @@ def test_too_many_products_are_none(monkeypatch, uniform):
     monkeypatch.setattr(analytic, "_MOST_PRODUCTS", 1)
     assert AnalyticContestant.of(rows, domain, "sum", soon(0.5)) is None
     assert found.refit(x, rows.outward(x[:, :1]), math.inf) is not None
-    wild = AnalyticContestant(found.model, AnalyticFit((1.5, 1.5), most=40, error=0.0), domain, "wild", 0.0)
+    wild = AnalyticContestant(
+        found.model, AnalyticFit((1.5, 1.5), straight(2), most=40, error=0.0), domain, "wild", 0.0
+    )
     assert wild.refit(x, torch.sin(9 * x[:, :1] * x[:, 1:]), math.inf) is found.model
 
 

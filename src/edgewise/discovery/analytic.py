@@ -2,20 +2,23 @@
 
 The coefficients of an analytic function fall geometrically with the degree, at a rate of its own in each input. With
 that as the prior, the fit is linear, has one minimum, and stays accurate where samples are few, at the corners of the
-domain. Its coefficient tensor is then split into few products of univariate functions: a network with product nodes.
+domain. A singularity just beyond the domain makes them fall slowly; an input bent by a logarithm takes it away. The
+coefficient tensor is then split into few products of univariate functions: a network with product nodes.
 
-Source: Trefethen, Approximation Theory and Approximation Practice (2013), chapter 8 (decay of the coefficients); the
-split is the tensor train of Oseledets (2011), multiplied out.
+Source: Trefethen, Approximation Theory and Approximation Practice (2013), chapter 8 (decay of the coefficients) and
+22 (maps that move singularities away); the split is the tensor train of Oseledets (2011), multiplied out.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
 import torch
+from scipy.fft import dct
 from torch import Tensor
 
 from edgewise.basis import BSpline, Chebyshev
@@ -26,8 +29,14 @@ from edgewise.training.multilevel import Rows, Stage, rmse
 
 MOST_INPUTS = 6
 _HIGHEST_DEGREE = 60
-_FASTEST_DECAY, _SLOWEST_DECAY, _FIRST_DECAY = 8.0, 1.05, 2.0
-_STRIDES = (0.4, 0.2, 0.1)  # of the logarithm of a decay's logarithm, in the search
+_FASTEST, _SLOWEST, _FIRST_DECAY = 8.0, 1.05, 2.0
+_MOST_DEGREES, _ROUNDING = 400, 32  # of a series of a bent input in terms of the straight one
+_STRIDES = (0.8, 0.4, 0.2, 0.1)  # of the logarithm of a decay's logarithm, in the search
+_BEND, _MOST_BENT = (
+    2.5,
+    5.0,
+)  # of bends, the first in strides: a singularity is 0.7 % of the domain away where an input is bent most
+_SHARP = 1e-2  # error below which strides are large and inputs bent: with noise, more choices would only fit it better
 _RIDGES = (1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 _WORTH = 0.97  # factor by which a step of the search has to lower the error
 _TERMS_PER_ROW = 0.9
@@ -40,16 +49,20 @@ _TAIL = 0.05  # of the held-out error: what is left out of the products
 
 @dataclass(frozen=True)
 class AnalyticFit:
-    """Σ_k c_k·Π_i T_{k_i}(u_i), where |c_k| is thought to fall like Π_i decay_i^(−k_i) and u are inputs on [−1, 1].
+    """How to fit Σ_k c_k·Π_i T_{k_i}(v_i), where |c_k| is thought to fall like Π_i decay_i^(−k_i).
+
+    The v are inputs on [−1, 1], bent.
 
     Args:
         decays: one per input, above 1: the larger, the smoother.
+        bends: one per input; see `bent`.
         ridge: weight of the prior relative to the design; small where there is little noise.
         most: number of terms.
         error: root mean square error on held-out rows.
     """
 
     decays: tuple[float, ...]
+    bends: tuple[float, ...]
     ridge: float = _RIDGES[0]
     most: int = _MOST_TERMS
     error: float = math.inf
@@ -68,27 +81,80 @@ class AnalyticFit:
             sizes = candidates.flatten()[kept]
         return degrees, sizes.exp()
 
-    def coefficients(self, u: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Degrees (K, I) and coefficients (K, O) from rows u (N, I), y (N, O)."""
+    @classmethod
+    def first(cls, inputs: int, ridge: float, most: int) -> AnalyticFit:
+        """What a search begins with: all inputs alike and straight."""
+        return cls((_FIRST_DECAY,) * inputs, (0.0,) * inputs, ridge, most)
+
+    def trained(self, u: Tensor, y: Tensor) -> ProductSum:
+        """The sum of products for rows u (N, I) on [−1, 1] and y (N, O)."""
         degrees, sizes = self.terms(len(u))
-        design = products_of_polynomials(u, degrees) * sizes
+        design = products_of_polynomials(bent(u, self.bends), degrees) * sizes
         prior = self.ridge * float(design.norm()) * torch.eye(len(sizes), dtype=u.dtype)
         q, r = torch.linalg.qr(torch.cat([design, prior]))
         solution = torch.linalg.solve_triangular(r, q[: len(u)].T @ y, upper=True)
-        return degrees, solution * sizes.unsqueeze(1)
+        return ProductSum(degrees, solution * sizes.unsqueeze(1), self.bends)
+
+    def moved(self, index: int, *, bend: float, decay: float) -> AnalyticFit | None:
+        """The same with one input bent more and its decay's logarithm times exp(decay), or None beyond the limits."""
+        bends, decays = list(self.bends), list(self.decays)
+        bends[index] += bend
+        decays[index] **= math.exp(decay)
+        allowed = abs(bends[index]) <= _MOST_BENT and _SLOWEST <= decays[index] <= _FASTEST
+        return replace(self, bends=tuple(bends), decays=tuple(decays)) if allowed else None
 
     def judged(self, rows: Rows) -> AnalyticFit:
         """The same with its error; the rows' inputs are on [−1, 1]."""
-        degrees, coefficients = self.coefficients(rows.x, rows.y)
-        predicted = rows.outward(products_of_polynomials(rows.x_held, degrees) @ coefficients)
+        predicted = rows.outward(self.trained(rows.x, rows.y)(rows.x_held))
         error = float((predicted - rows.y_held).square().mean().sqrt())
         return replace(self, error=error if math.isfinite(error) else math.inf)
+
+
+@dataclass(frozen=True)
+class ProductSum:
+    """Σ_k c_k·Π_i T_{k_i}(v_i) of inputs on [−1, 1], bent.
+
+    Args:
+        degrees: of the factors, shape (K, I).
+        coefficients: shape (K, O).
+        bends: one per input; see `bent`.
+    """
+
+    degrees: Tensor
+    coefficients: Tensor
+    bends: tuple[float, ...]
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Values at rows of shape (N, I), shape (N, O)."""
+        return products_of_polynomials(bent(u, self.bends), self.degrees) @ self.coefficients
+
+
+def bent(u: Tensor, bends: Sequence[float]) -> Tensor:
+    """Inputs through logarithms that keep [−1, 1], which take away what is singular just beyond an end.
+
+    A bend b maps the unit interval by log(1 + (eᵇ − 1)·t)/b. A singularity at 1/(1 − eᵇ) on it, below 0 where the bend
+    is positive and above 1 where it is negative, goes to infinity.
+
+    Args:
+        u: inputs on [−1, 1], shape (N, I).
+        bends: one per input; 0 keeps the input as it is.
+
+    Returns:
+        Shape (N, I), on [−1, 1].
+    """
+    if not any(bends):
+        return u
+    columns = [
+        2 / bend * torch.log1p(math.expm1(bend) * (column + 1) / 2) - 1 if bend else column
+        for column, bend in zip(u.T, bends, strict=True)
+    ]
+    return torch.stack(columns, dim=1)
 
 
 def quick_fit(rows: Rows) -> AnalyticFit:
     """A rough fit, whose error says how analytic a table looks; the rows' inputs are on [−1, 1]."""
     few = replace(rows, x=rows.x[:_QUICK_ROWS], y=rows.y[:_QUICK_ROWS])
-    fits = [AnalyticFit((_FIRST_DECAY,) * rows.x.shape[1], ridge, _QUICK_TERMS) for ridge in (1e-10, 1e-4, 1e-1)]
+    fits = [AnalyticFit.first(rows.x.shape[1], ridge, _QUICK_TERMS) for ridge in (1e-10, 1e-4, 1e-1)]
     return min((fit.judged(few) for fit in fits), key=lambda fit: fit.error)
 
 
@@ -111,7 +177,7 @@ class Budget:
 
 
 def best_fit(rows: Rows, budget: Budget) -> AnalyticFit:
-    """Decays and ridge by held-out rows, one after the other.
+    """Decays, bends and ridge by held-out rows, one after the other.
 
     Args:
         rows: inputs on [−1, 1].
@@ -121,28 +187,29 @@ def best_fit(rows: Rows, budget: Budget) -> AnalyticFit:
         The best fit found.
     """
     few = replace(rows, x=rows.x[:_SEARCH_ROWS], y=rows.y[:_SEARCH_ROWS])
-    start = AnalyticFit((_FIRST_DECAY,) * rows.x.shape[1], most=_SEARCH_TERMS)
-    best = min((replace(start, ridge=ridge).judged(few) for ridge in _RIDGES[1::3]), key=lambda fit: fit.error)
-    for stride in _STRIDES:
+    starts = [AnalyticFit.first(rows.x.shape[1], ridge, _SEARCH_TERMS) for ridge in _RIDGES[1::3]]
+    best = min((start.judged(few) for start in starts), key=lambda fit: fit.error)
+    for stride in _STRIDES if best.error < _SHARP else _STRIDES[1:]:
         before = math.inf
         while best.error < _WORTH * before and budget.allows_another():
             before = best.error
-            best = _with_better_decays(best, few, stride, budget)
+            best = _descended(best, few, stride, budget)
             best = _with_better_ridge(best, few)
     return _with_better_ridge(replace(best, most=_MOST_TERMS).judged(rows), rows)
 
 
-def _with_better_decays(best: AnalyticFit, rows: Rows, stride: float, budget: Budget) -> AnalyticFit:
-    for index, sign in product(range(len(best.decays)), (1, -1)):
-        while budget.allows_another():
-            decay = best.decays[index] ** math.exp(sign * stride)
-            if not _SLOWEST_DECAY <= decay <= _FASTEST_DECAY:
-                break
-            decays = (*best.decays[:index], decay, *best.decays[index + 1 :])
-            tried = replace(best, decays=decays).judged(rows)
-            if tried.error > _WORTH * best.error:
-                break
-            best = tried
+def _descended(best: AnalyticFit, rows: Rows, stride: float, budget: Budget) -> AnalyticFit:
+    """Steps of bends, of decays, then of bends with a faster decay: each for every input, as long as it is worth it."""
+    for steps in ([(1, 0), (-1, 0)], [(0, 1), (0, -1)], [(1, 1), (-1, 1)]):
+        for index, (bend, decay) in product(range(len(best.decays)), steps):
+            if bend and best.error > _SHARP:
+                continue
+            while budget.allows_another():
+                moved = best.moved(index, bend=_BEND * stride * bend, decay=stride * decay)
+                tried = None if moved is None else moved.judged(rows)
+                if tried is None or tried.error > _WORTH * best.error:
+                    break
+                best = tried
     return best
 
 
@@ -213,19 +280,23 @@ class AnalyticContestant:
 
 def _network(fit: AnalyticFit, u: Tensor, y: Tensor, domain: Tensor) -> KAN | None:
     """A fit as a network of products of univariate functions, or None where it would take too many."""
-    degrees, coefficients = fit.coefficients(u, y)
-    tensor = coefficients.new_zeros([int(highest) + 1 for highest in degrees.amax(dim=0)])
-    tensor[tuple(degrees.T)] = coefficients[:, 0]
+    trained = fit.trained(u, y)
+    tensor = trained.coefficients.new_zeros([int(highest) + 1 for highest in trained.degrees.amax(dim=0)])
+    tensor[tuple(trained.degrees.T)] = trained.coefficients[:, 0]
     factors = _products_of_vectors(tensor, _TAIL * fit.error)
     if len(factors) > _MOST_PRODUCTS:
         return None
-    inputs, rank, functions = tensor.dim(), len(factors), max(2, *tensor.shape)
+    inputs, rank = tensor.dim(), len(factors)
+    series = [
+        straightened(torch.stack(vectors), bend)
+        for vectors, bend in zip(zip(*factors, strict=True), fit.bends, strict=True)
+    ]
+    functions = max(2, *(each.shape[1] for each in series))
     table = tensor.new_zeros((inputs, functions, rank * inputs))
     mask = torch.zeros((inputs, rank * inputs), dtype=torch.bool)
-    for number, vectors in enumerate(factors):
-        for index, vector in enumerate(vectors):
-            table[index, : len(vector), number * inputs + index] = vector
-            mask[index, number * inputs + index] = True
+    for index, each in enumerate(series):
+        table[index, : each.shape[1], index::inputs] = each.T
+        mask[index, index::inputs] = True
     products = BasisBlock(Chebyshev(degree=functions - 1), domain, table, mask=mask)
     ends = torch.tensor([[-1.0, 1.0]], dtype=domain.dtype).expand(rank, 2)
     lines = BasisBlock(BSpline(grid=1, degree=1), ends, ends.unsqueeze(2))
@@ -234,6 +305,27 @@ def _network(fit: AnalyticFit, u: Tensor, y: Tensor, domain: Tensor) -> KAN | No
         KANLayer.from_blocks([lines], (1,), rank),
     ]
     return KAN.assemble(layers, sample=torch.lerp(domain[:, 0], domain[:, 1], (u + 1) / 2), options=Options())
+
+
+def straightened(series: Tensor, bend: float) -> Tensor:
+    """Chebyshev series of an input on [−1, 1] from those of the bent input.
+
+    Args:
+        series: one per row, shape (R, K).
+        bend: of the input; see `bent`.
+
+    Returns:
+        Shape (R, L), with as many coefficients as rounding leaves of them.
+    """
+    if not bend:
+        return series
+
+    nodes = torch.cos(math.pi * (torch.arange(_MOST_DEGREES, dtype=series.dtype) + 0.5) / _MOST_DEGREES).unsqueeze(1)
+    values = products_of_polynomials(bent(nodes, [bend]), torch.arange(series.shape[1]).unsqueeze(1)) @ series.T
+    found = torch.from_numpy(dct(values.T.numpy())) / _MOST_DEGREES  # interpolation in the Chebyshev nodes
+    found[:, 0] /= 2
+    large = found.abs().amax(dim=0) > _ROUNDING * torch.finfo(found.dtype).eps * found.abs().max()
+    return found[:, : int(large.nonzero().max()) + 1] if bool(large.any()) else found[:, :1]
 
 
 def _products_of_vectors(tensor: Tensor, tolerance: float) -> list[list[Tensor]]:

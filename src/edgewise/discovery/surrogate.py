@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edgewise.data import column_transforms
-from edgewise.discovery.analytic import Budget, best_fit, products_of_polynomials, quick_fit, rows_on_unit_interval
+from edgewise.discovery.analytic import Budget, best_fit, quick_fit, rows_on_unit_interval
 from edgewise.training.multilevel import Rows
 
 _PAD = 1e-9
@@ -84,8 +84,7 @@ def errors_are_relative(x: Tensor, y: Tensor, seed: int = 0) -> bool:
     ]
     log = y.log()
     rows = _unit_rows(torch.stack(columns, dim=1), ((log - log.mean()) / log.std(correction=0)).unsqueeze(1), seed)
-    degrees, coefficients = quick_fit(rows).coefficients(rows.x, rows.y)
-    predicted = (products_of_polynomials(rows.x_held, degrees) @ coefficients)[:, 0]
+    predicted = quick_fit(rows).trained(rows.x, rows.y)(rows.x_held)[:, 0]
     off = (predicted - rows.y_held[:, 0]).square()
     large = predicted > predicted.median()
     step = log.std(correction=0) * (predicted[large].median() - predicted[~large].median())
@@ -150,13 +149,11 @@ class Surrogate:
         rows = Rows.split(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1), seed)
         fit = best_fit(rows, Budget(deadline, _TRIES))
         self.error = fit.error
-        self._degrees, found = fit.coefficients(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1))
-        self._coefficients = found.squeeze(1)
+        self._standard = fit.trained(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Values at rows of shape (N, I), shape (N,)."""
-        values = products_of_polynomials(self._unit(x), self._degrees) @ self._coefficients
-        return values * self._spread + self._center
+        return self._standard(self._unit(x)).squeeze(1) * self._spread + self._center
 
     def gradient(self, x: Tensor) -> Tensor:
         """Derivatives by the inputs at rows of shape (N, I), shape (N, I)."""
