@@ -409,6 +409,10 @@ def test_dimensions_at_a_small_size():
     assert sizes == sorted(sizes)
     assert reached == sorted(reached, reverse=True)
     assert row["exponent"] < -3
+    assert row["exponent_inside"] < -3
+    for *_, everywhere, inside, beyond in row["levels"]:
+        assert 0 <= beyond < 100
+        assert inside <= everywhere * 1.01
 
 
 def test_the_oracle_sees_the_truth(easy):
@@ -505,7 +509,7 @@ def test_the_report_tells_what_was_met(tmp_path):
 
 def test_the_report_of_the_studies(tmp_path):
     levels = [[grid, 6 * grid, grid**-4.0, grid**-4.0] for grid in (5, 10, 20, 40)]
-    sizes = [[grid, 6 * grid, grid**-4.0] for grid in (4, 8, 16)]
+    sizes = [[grid, 6 * grid, 2 * grid**-4.0, grid**-4.0, 3] for grid in (4, 8, 16)]
     noisy = [_measured("I.6.2b, 1%", test_rmse=1e-3, sigma=2e-3)]
     noisy += [_measured("I.6.2b, 1%", "oracle 2", test_rmse=9e-4, note="[3, 2, 1]")]
     noisy += [_measured("I.9.18, 10%", test_rmse=None, sigma=2e-3)]
@@ -521,7 +525,7 @@ def test_the_report_of_the_studies(tmp_path):
         tmp_path,
         {
             "convergence": [_measured("degree 3", levels=levels, exponent=-4.0)],
-            "dimensions": [_measured("d = 8", levels=sizes, exponent=-4.1)],
+            "dimensions": [_measured("d = 8", levels=sizes, exponent=-3.1, exponent_inside=-4.1)],
             "noise": noisy,
             "few": [_measured("exp_sin", "width given", seed, test_rmse=10.0 ** (seed - 8)) for seed in range(4)],
             "tables": folds,
@@ -529,7 +533,7 @@ def test_the_report_of_the_studies(tmp_path):
         },
     )
     assert _line(text, "3").endswith("| yes |")
-    assert "-4.10" in _line(text, "8")
+    assert "| -3.10 | 3.9e-03 to 1.5e-05 | -4.10 | 3 |" in _line(text, "8")
     assert _line(text, "I.6.2b, 1%").endswith("| [3, 2, 1] | yes |")
     assert _line(text, "I.9.18, 10%").endswith("| [6, 2, 1] | NO |")
     assert _line(text, "width given").endswith("| 3 of 4 |")

@@ -1,6 +1,8 @@
 """Whether the dimension matters: errors over the number of parameters for exp(mean sin²(πx/2)) in 2 to 100 dimensions.
 
 Theorem 2.1 of the KAN paper promises the same exponent in all, −(degree + 1): the constant may grow, the rate may not.
+It speaks of functions on the domain of their splines. The more inputs a sum has, the rarer are its extreme values, and
+a few test rows lie beyond all that the training rows have shown the outer function: errors are given with and without.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def measure(inputs: int, seed: int, grids: tuple[int, ...] = GRIDS, count: int =
     generator = np.random.default_rng(seed)
     train, test = (generator.uniform(-1, 1, (rows, inputs)) for rows in (count, TEST_SAMPLES))
     x, y, test_x = torch.tensor(train), torch.tensor(mean_sin2(train)), torch.tensor(test)
-    truth, levels, began = mean_sin2(test), [], time.perf_counter()
+    truth, levels, began = torch.tensor(mean_sin2(test)), [], time.perf_counter()
     starts = [
         ew.KAN([inputs, 1, 1], basis=ew.BSpline(grid=grids[0], degree=DEGREE), seed=seed + number)
         for number in range(_STARTS)
@@ -50,43 +52,62 @@ def measure(inputs: int, seed: int, grids: tuple[int, ...] = GRIDS, count: int =
         model = coarse.refine(grid=grid)
         model.fit(x, y, steps=_STEPS, solver="lm")
         with torch.no_grad():
-            reached = rms(model(test_x)[:, 0].numpy() - truth)
-        levels.append([grid, sum(parameter.numel() for parameter in model.parameters()), reached])
+            seen, hidden = (model.trace(rows).layers[0].outputs[:, 0] for rows in (x, test_x))
+            off = (model(test_x)[:, 0] - truth).numpy()
+        inside = ((hidden >= seen.min()) & (hidden <= seen.max())).numpy()
+        size = sum(parameter.numel() for parameter in model.parameters())
+        levels.append([grid, size, rms(off), rms(off[inside]), int((~inside).sum())])
+    _, sizes, everywhere, within, _ = zip(*levels[1:], strict=True)
     return {
         "test_rmse": levels[-1][2],
         "seconds": time.perf_counter() - began,
         "parameters": levels[-1][1],
         "levels": levels,
-        "exponent": exponent([size for _, size, _ in levels[1:]], [reached for *_, reached in levels[1:]]),
+        "exponent": exponent(sizes, everywhere),
+        "exponent_inside": exponent(sizes, within),
     }
 
 
 def section(rows: list[Row]) -> str:
     """The table."""
-    header = ["dimensions", "exponent", "parameters", "test RMSE at most", "seconds"]
+    header = [
+        "dimensions",
+        "parameters",
+        "test RMSE",
+        "exponent",
+        "test RMSE inside",
+        "exponent",
+        "rows beyond",
+        "seconds",
+    ]
     lines = []
     for inputs in DIMENSIONS:
         for row in _of(rows, inputs):
             first, last = row["levels"][0], row["levels"][-1]
-            span, fall = f"{first[1]} to {last[1]}", f"{error(first[2])} to {error(last[2])}"
-            lines.append([inputs, f"{row['exponent']:.2f}", span, fall, f"{row['seconds']:.0f}"])
+            span = f"{first[1]} to {last[1]}"
+            everywhere, within = (f"{error(first[place])} to {error(last[place])}" for place in (2, 3))
+            slopes = [f"{row[name]:.2f}" for name in ("exponent", "exponent_inside")]
+            about = [last[4], f"{row['seconds']:.0f}"]
+            lines.append([inputs, span, everywhere, slopes[0], within, slopes[1], *about])
     return (
         f"[d, 1, 1] of degree {DEGREE} on exp(mean sin²(πx/2)), {SAMPLES} samples, converged on each grid of {GRIDS};\n"
         f"exponents of the test RMSE in the number of parameters from the second grid on (promised: {-DEGREE - 1} in\n"
-        f"the grid, whatever d).\n\n" + table(header, lines)
+        f"the grid, whatever d). Inside: without the test rows whose sum lies beyond those of all training rows, of\n"
+        f"which there are a few in {TEST_SAMPLES}; there the outer spline goes on by itself.\n\n" + table(header, lines)
     )
 
 
 def figure(rows: list[Row]) -> Figure:
-    """Error over parameters, a line per dimension."""
+    """Error inside over parameters, a line per dimension."""
     drawing = Figure(figsize=(5.5, 4), layout="constrained")
     axes = drawing.subplots()
     for inputs in DIMENSIONS:
         for row in _of(rows, inputs)[:1]:
-            _, sizes, reached = zip(*row["levels"], strict=True)
-            axes.loglog(sizes, reached, "o-", markersize=3, label=f"d = {inputs}: exponent {row['exponent']:.2f}")
-    axes.set(xlabel="parameters", ylabel="test RMSE", title="exp(mean sin²(πx/2)), [d, 1, 1]")
-    axes.legend()
+            _, sizes, _, within, _ = zip(*row["levels"], strict=True)
+            label = f"d = {inputs}: exponent {row['exponent_inside']:.2f}"
+            axes.loglog(sizes, within, "o-", markersize=3, label=label)
+    axes.set(xlabel="parameters", ylabel="test RMSE inside", title="exp(mean sin²(πx/2)), [d, 1, 1]")
+    drawing.legend(loc="outside lower center", ncols=2)
     return drawing
 
 
