@@ -13,6 +13,8 @@ from edgewise.discovery.problem import Problem, transforms_of
 from edgewise.discovery.rational import likeliest_quotient
 from edgewise.discovery.solver import EXACT, Finding, front, is_noise, refitted, solve
 from edgewise.discovery.stages.curves import Curves
+from edgewise.discovery.stages.joins import joined
+from edgewise.discovery.stages.modulated import modulated
 from edgewise.discovery.stages.polynomials import Polynomials, Quotients
 from edgewise.discovery.stages.products import Products
 from edgewise.discovery.stages.ridge import Ridge
@@ -180,10 +182,61 @@ def test_separable_parts(uniform):
     assert min(found) < EXACT
 
 
+def found_by_structure(x, y):
+    """The least error by structure and curves alone."""
+    return solve(problem(x, y), stages=(Products(), Curves(), Curves.deep(), Structure()))[0].error
+
+
 def test_joined_inputs(uniform):
     x = uniform(-2, 2, 600, 2)
-    found = solve(problem(x, (x[:, 0] - x[:, 1]).cos().cos()), stages=(Curves(), Curves.deep(), Structure()))
-    assert found[0].error < EXACT
+    assert found_by_structure(x, (x[:, 0] - x[:, 1]).cos().cos()) < EXACT
+
+
+def test_inputs_joined_with_a_factor_and_bent(uniform, factor):
+    x = uniform(-2, 2, 600, 2)
+    assert found_by_structure(x, (2 * x[:, 0] - 0.3 * factor * x[:, 1]).cos()) < EXACT
+    x = uniform(0.5, 3, 600, 3)
+    z = x[:, 0].sqrt() - 2 * factor * x[:, 1].log()
+    assert found_by_structure(x, x[:, 2] ** 2 * z.sin()) < EXACT
+
+
+def test_inputs_joined_by_curves_that_have_to_be_named_first(uniform, factor):
+    x = uniform(0.5, 2.5, 800, 2)
+    z = (2.5 * factor * x[:, 0]).cos() + (x[:, 1] + factor).log()
+    assert found_by_structure(x, (2 * z).sin()) < EXACT
+
+
+def joins(x, y):
+    """What is proposed where every smaller problem has one answer."""
+    given = problem(x, y)
+    surrogate = Surrogate(x, y, given.deadline, given.seed)
+    return list(joined(given, surrogate, 0.9 * x, lambda smaller: [Input(0)]))
+
+
+def test_inputs_that_do_not_matter_only_together_are_not_joined(uniform):
+    x = uniform(-1, 1, 600, 2)
+    assert joins(x, x[:, 0] * x[:, 1].sin() + x[:, 1] ** 2 * x[:, 0] ** 3) == []
+    assert joins(x, (x[:, 0] + 2 * x[:, 1]).exp()) != []
+
+
+def test_a_product_of_changing_sign(uniform, factor):
+    x = uniform(0.5, 3, 600, 2)
+    y = (0.7 * factor * x[:, 0] ** 2).sin() * (2 * x[:, 1]).sin()
+    assert found_by_structure(x, y) < EXACT
+
+
+def test_a_curve_of_one_input_times_a_function_of_the_others(uniform, factor):
+    x = uniform(-1, 1, 800, 3)
+    y = x[:, 1] ** 2 - (1.5 * factor * x[:, 0]).sin() * (x[:, 1] * x[:, 2]).exp()
+    # What stands still is a sum of two terms: x1², and the function of the others times the curve in its middle.
+    assert solve(problem(x, y), stages=(Products(), Curves(), Sums(), Structure()))[0].error < EXACT
+
+
+def test_changes_of_two_shapes_are_no_curve_times_a_function(uniform):
+    x = uniform(-1, 1, 600, 2)
+    given = problem(x, (x[:, 0] * x[:, 1]).sin() + (x[:, 0] * x[:, 1] ** 2).exp())
+    surrogate = Surrogate(x, given.y, given.deadline, given.seed)
+    assert list(modulated(given, surrogate, 0.9 * x, lambda smaller: [Input(0)])) == []
 
 
 @pytest.mark.parametrize(

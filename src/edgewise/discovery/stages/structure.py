@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from edgewise.discovery.problem import IDENTITY, Problem, Transform, transforms_of
 from edgewise.discovery.stage import Solve
+from edgewise.discovery.stages.joins import joined
+from edgewise.discovery.stages.modulated import modulated
 from edgewise.discovery.surrogate import Surrogate
 from edgewise.discovery.tree import Curve, Input, Tree, product_of, scaled, substituted, sum_of
 
@@ -22,53 +23,11 @@ _PROBES = 300
 _CLEAR = 30.0  # times the error of the fit: an interaction that is there
 _LEAST_CLEAR = 1e-7
 _INSIDE = 0.9  # of the box: where the fit is trusted
-_MOST_JOINS = 3
-_ASKEW = 0.02  # share of a gradient that points another way
 _MOST_SPLITS = 2
 _SEPARABLE = {None, "exp", "sqrt", "1/x", "log", "arcsin", "sin", "arccos"}  # what undoes the transforms that are tried
 _SAFETY = 10.0  # of the error of the fit, which is largest at the edge
 _TINY = 1e-300
 _PARTS = 4  # formulas of each part that are combined
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """A function of two inputs."""
-
-    value: Callable[[Tensor, Tensor], Tensor]
-    slopes: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    tree: Callable[[Tree, Tree], Tree]
-
-
-_PAIRS = (
-    _Pair(lambda a, b: a + b, lambda a, b: (torch.ones_like(a), torch.ones_like(b)), sum_of),
-    _Pair(
-        lambda a, b: a - b,
-        lambda a, b: (torch.ones_like(a), -torch.ones_like(b)),
-        lambda a, b: sum_of(a, scaled(b, -1.0)),
-    ),
-    _Pair(lambda a, b: a * b, lambda a, b: (b, a), product_of),
-    _Pair(
-        lambda a, b: a / b,
-        lambda a, b: (1 / b, -a / b**2),
-        lambda a, b: product_of(a, Curve("1/x", b)),
-    ),
-    _Pair(
-        lambda a, b: b / a,
-        lambda a, b: (-b / a**2, 1 / a),
-        lambda a, b: product_of(b, Curve("1/x", a)),
-    ),
-    _Pair(
-        lambda a, b: a**2 + b**2,
-        lambda a, b: (2 * a, 2 * b),
-        lambda a, b: sum_of(Curve("x^2", a), Curve("x^2", b)),
-    ),
-    _Pair(
-        lambda a, b: a**2 - b**2,
-        lambda a, b: (2 * a, -2 * b),
-        lambda a, b: sum_of(Curve("x^2", a), Curve("x^2", b, c=-1.0)),
-    ),
-)
 
 
 class Structure:
@@ -84,14 +43,15 @@ class Structure:
         surrogate = Surrogate(few.x, few.y, problem.deadline, problem.seed)
         if surrogate.error > max(_USABLE, _TOLERATED * problem.noise):
             return
-        yield from _separated(few, surrogate, solve)
-        yield from _joined(problem, few, surrogate, solve)
+        probes = _probes(few)
+        yield from _separated(few, surrogate, probes, solve)
+        yield from joined(problem, surrogate, probes, solve)
+        yield from modulated(few, surrogate, probes, solve)
 
 
-def _separated(problem: Problem, surrogate: Surrogate, solve: Solve) -> Iterator[Tree]:
+def _separated(problem: Problem, surrogate: Surrogate, probes: Tensor, solve: Solve) -> Iterator[Tree]:
     """T(y) = F(all but x_i) + G(x_i and what it interacts with), for the T and i that leave the smallest G."""
     inputs = problem.x.shape[1]
-    probes = _probes(problem)
     choices = []
     for transform, sign in transforms_of(problem.y):
         neighbours = _interactions(surrogate, probes, transform, sign)
@@ -159,31 +119,6 @@ def _interactions(surrogate: Surrogate, probes: Tensor, transform: Transform, si
         size = float(change.square().mean().sqrt())
         found[i, j] = found[j, i] = not size < max(_CLEAR * error, _LEAST_CLEAR * spread)
     return found
-
-
-def _joined(problem: Problem, few: Problem, surrogate: Surrogate, solve: Solve) -> Iterator[Tree]:
-    """Y as a function of z(x_i, x_j) and the others, for the pairs whose gradients say so."""
-    probes = _probes(few)
-    gradient = surrogate.gradient(probes)
-    ranked = []
-    for i, j in itertools.combinations(range(problem.x.shape[1]), 2):
-        for pair in _PAIRS:
-            by_i, by_j = pair.slopes(probes[:, i], probes[:, j])
-            across = gradient[:, i] * by_j - gradient[:, j] * by_i
-            size = ((gradient[:, i] * by_j).square() + (gradient[:, j] * by_i).square()).mean().sqrt()
-            if bool(size.isfinite()) and float(size) > 0:
-                ranked.append((float(across.square().mean().sqrt() / size), i, j, pair))
-    ranked.sort(key=lambda entry: entry[0])
-    for off, i, j, pair in ranked[:_MOST_JOINS]:
-        if off > _ASKEW + problem.noise:
-            return
-        others = [k for k in range(problem.x.shape[1]) if k not in {i, j}]
-        z = pair.value(problem.x[:, i], problem.x[:, j])
-        if not bool(z.isfinite().all()):
-            continue
-        inputs = {0: pair.tree(Input(i), Input(j))} | {k: Input(o) for k, o in enumerate(others, start=1)}
-        for tree in solve(problem.of_inputs(torch.cat([z.unsqueeze(1), problem.x[:, others]], dim=1))):
-            yield substituted(tree, inputs)
 
 
 def _probes(problem: Problem) -> Tensor:

@@ -1,0 +1,187 @@
+"""Inputs that matter only together: y depends on x_i and x_j through z = α(x_i) + ρ·β(x_j), their product or quotient.
+
+Along z the gradient points as that of z does, whatever the other inputs are: ∂y/∂x_i ÷ ∂y/∂x_j = α′(x_i) ÷ ρβ′(x_j).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from numpy.polynomial import Chebyshev as ChebyshevSeries
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from edgewise.basis import Chebyshev
+from edgewise.discovery.problem import Problem
+from edgewise.discovery.stage import Solve
+from edgewise.discovery.surrogate import Surrogate, smooth_error
+from edgewise.discovery.tree import Curve, Input, Tree, evaluate, product_of, scaled, substituted, sum_of
+
+_ADDED = ("x", "x^2", "x^3", "sqrt", "1/x", "log", "exp", "sin", "cos")  # what stands for α and β
+_ASKEW = 0.02  # share of a gradient that points another way
+_PLAINER = 2.0  # factor by which a curve has to point better than none
+_MOST = 3
+_AROUND = 3.0  # times what is askew: where the best ρ is looked for
+_PLACES = 30  # at which it is
+_DEGREE = 14  # of α′ and β′ where they are found first
+_CLEARLY = 0.2  # share of what the best named curves are askew, from which others are looked for
+_SAFETY = 3.0
+_TINY = 1e-300
+_WHOLE = 1e-4  # distance of ρ from ±1 at which it is
+
+
+@dataclass(frozen=True)
+class _Join:
+    """A function of two inputs, as a tree of Input(0) and Input(1), and how far from its gradient that of y points.
+
+    Args:
+        first: place of the one input.
+        second: place of the other.
+        tree: of the function for a given ρ.
+        ratio: ρ, or None where the tree does not have it.
+        askew: share of the gradient that points another way.
+        curves: how many of the two inputs are bent.
+    """
+
+    first: int
+    second: int
+    tree: Callable[[float], Tree]
+    ratio: float | None
+    askew: float
+    curves: int
+
+
+def joined(problem: Problem, surrogate: Surrogate, probes: Tensor, solve: Solve) -> Iterator[Tree]:
+    """Y as a function of z(x_i, x_j) and the others, for the pairs whose gradients say so.
+
+    Args:
+        problem: rows and noise.
+        surrogate: a smooth fit of its target.
+        probes: where the fit is trusted, shape (M, I).
+        solve: answers smaller problems.
+
+    Yields:
+        Formulas, those of the best directions first.
+    """
+    gradient = surrogate.gradient(probes)
+    found = sorted(_joins(probes, gradient), key=lambda join: join.askew * _PLAINER**join.curves)
+    near = [join for join in found[:_MOST] if join.askew < _ASKEW + problem.noise]
+    for join in near:
+        yield from _solved(problem, join, solve)
+    least = min((join.askew for join in found), default=math.inf)
+    for join in itertools.islice(_unnamed(problem, probes, gradient, solve, _CLEARLY * least), _MOST):
+        yield from _solved(problem, join, solve)
+
+
+def _solved(problem: Problem, join: _Join, solve: Solve) -> Iterator[Tree]:
+    """Formulas with one input in the place of two."""
+    pair = problem.x[:, [join.first, join.second]]
+    others = [k for k in range(problem.x.shape[1]) if k not in {join.first, join.second}]
+
+    def smaller(ratio: float) -> Tensor:
+        return torch.cat([evaluate(join.tree(ratio), pair).unsqueeze(1), problem.x[:, others]], dim=1)
+
+    if not bool(smaller(1.0 if join.ratio is None else join.ratio).isfinite().all()):
+        return
+    ratio = 1.0 if join.ratio is None else _best_ratio(problem, join.ratio, join.askew, smaller)
+    together = substituted(join.tree(ratio), {0: Input(join.first), 1: Input(join.second)})
+    inputs = {0: together} | {k: Input(other) for k, other in enumerate(others, start=1)}
+    for tree in solve(problem.of_inputs(smaller(ratio))):
+        yield substituted(tree, inputs)
+
+
+def _joins(probes: Tensor, gradient: Tensor) -> Iterator[_Join]:
+    """All that are defined, with the ρ of least squares."""
+    a, b = Input(0), Input(1)
+    for i, j in itertools.combinations(range(probes.shape[1]), 2):
+        pair = probes[:, [i, j]]
+        by_i, by_j = gradient[:, i], gradient[:, j]
+        for tree in (product_of(a, b), product_of(a, Curve("1/x", b)), product_of(b, Curve("1/x", a))):
+            along = _slopes(tree, pair)
+            askew = _askew(by_i * along[:, 1], by_j * along[:, 0])
+            if askew is not None:
+                yield _Join(i, j, lambda _, tree=tree: tree, None, askew, 1)
+        for first, second in itertools.product(_ADDED, repeat=2):
+            left, right = (Input(k) if name == "x" else Curve(name, Input(k)) for k, name in enumerate((first, second)))
+            across = by_i * _slopes(right, pair)[:, 1], by_j * _slopes(left, pair)[:, 0]
+            ratio = float((across[0] @ across[1]) / across[0].square().sum())
+            askew = _askew(ratio * across[0], across[1])
+            if askew is not None and ratio:
+                curves = (first != "x") + (second != "x")
+
+                def tree_of(ratio: float, left: Tree = left, right: Tree = right) -> Tree:
+                    return sum_of(left, scaled(right, ratio))
+
+                yield _Join(i, j, tree_of, ratio, askew, curves)
+
+
+def _unnamed(problem: Problem, probes: Tensor, gradient: Tensor, solve: Solve, most: float) -> Iterator[_Join]:
+    """Joins by curves α and β that are found as polynomials first, then named; none more askew than given.
+
+    Here ∂y/∂x_i·β′(x_j) = ∂y/∂x_j·α′(x_i) is linear in both slopes: they are a null vector.
+
+    Args:
+        problem: rows and noise.
+        probes: where the gradient is, shape (M, I).
+        gradient: of y, shape (M, I).
+        solve: names the curves.
+        most: how askew a join may be.
+
+    Yields:
+        Joins, a few of each pair of inputs, the best pair first.
+    """
+    ends = torch.stack([problem.x.amin(dim=0), problem.x.amax(dim=0)], dim=1)
+    basis = Chebyshev(degree=_DEGREE)
+    values = basis.values(probes, ends)
+    ranked = []
+    for i, j in itertools.combinations(range(probes.shape[1]), 2):
+        by_i, by_j = gradient[:, [i]], gradient[:, [j]]
+        size = (by_i.square() + by_j.square()).sqrt().clamp_min(_TINY)
+        slopes = torch.linalg.svd(torch.cat([by_j * values[:, i], -by_i * values[:, j]], dim=1) / size).Vh[-1]
+        of_i, of_j = slopes.tensor_split(2)
+        askew = _askew(gradient[:, j] * (values[:, i] @ of_i), gradient[:, i] * (values[:, j] @ of_j))
+        if askew is not None and askew < min(most, _ASKEW + problem.noise):
+            ranked.append((askew, i, j, of_i, of_j))
+    for askew, i, j, *slopes in sorted(ranked, key=lambda entry: entry[0]):
+        named = []
+        for index, series in zip((i, j), slopes, strict=True):
+            low, high = ends[index].tolist()
+            curve = ChebyshevSeries(series.numpy(), domain=[low, high]).integ()(problem.x[:, index].numpy())
+            named.append(solve(problem.part(problem.x[:, [index]], torch.from_numpy(curve), _SAFETY * askew)))
+        for first, second in zip(*named, strict=False):
+            second_of = substituted(second, {0: Input(1)})
+
+            def tree_of(ratio: float, first: Tree = first, second: Tree = second_of) -> Tree:
+                return sum_of(first, scaled(second, ratio))
+
+            yield _Join(i, j, tree_of, 1.0, askew, 2)
+
+
+def _slopes(tree: Tree, pair: Tensor) -> Tensor:
+    at = pair.clone().requires_grad_()
+    with torch.enable_grad():
+        (slopes,) = torch.autograd.grad(evaluate(tree, at).sum(), at, materialize_grads=True)
+    return slopes
+
+
+def _askew(one: Tensor, other: Tensor) -> float | None:
+    """What is left of two vectors that should be the same, as a share of their size."""
+    size = float((one.square() + other.square()).mean().sqrt())
+    return float((one - other).square().mean().sqrt()) / size if math.isfinite(size) and size > 0 else None
+
+
+def _best_ratio(problem: Problem, ratio: float, askew: float, smaller: Callable[[float], Tensor]) -> float:
+    """The ρ for which a smooth fit of the smaller problem leaves least; ±1 where it is as near as that."""
+
+    def left(log: float) -> float:
+        error = smooth_error(smaller(ratio * math.exp(log)), problem.y, problem.seed)
+        return math.log(max(error, 1e-300)) if math.isfinite(error) else math.inf
+
+    reach = _AROUND * max(askew, problem.noise)
+    found = minimize_scalar(left, bounds=(-reach, reach), method="bounded", options={"maxiter": _PLACES, "xatol": 0.0})
+    best = ratio * math.exp(float(found.x))
+    return round(best) if abs(abs(best) - 1) < _WHOLE else best
