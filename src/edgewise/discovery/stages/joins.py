@@ -9,10 +9,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from numpy.polynomial import Chebyshev as ChebyshevSeries
-from scipy.optimize import minimize_scalar
+from scipy.optimize import fminbound
 from torch import Tensor
 
 from edgewise.basis import Chebyshev
@@ -31,7 +32,8 @@ _DEGREE = 14  # of α′ and β′ where they are found first
 _CLEARLY = 0.2  # share of what the best named curves are askew, from which others are looked for
 _SAFETY = 3.0
 _TINY = 1e-300
-_WHOLE = 1e-4  # distance of ρ from ±1 at which it is
+_DENOMINATOR = 4  # of a simple ρ
+_SAME, _AS_GOOD = 1e-6, 0.2  # distance of ρ from it, and logarithm of the ratio of errors, at which it is taken
 
 
 @dataclass(frozen=True)
@@ -175,13 +177,17 @@ def _askew(one: Tensor, other: Tensor) -> float | None:
 
 
 def _best_ratio(problem: Problem, ratio: float, askew: float, smaller: Callable[[float], Tensor]) -> float:
-    """The ρ for which a smooth fit of the smaller problem leaves least; ±1 where it is as near as that."""
+    """The ρ for which a smooth fit of the smaller problem leaves least, or a simple one that is about as good."""
 
     def left(log: float) -> float:
         error = smooth_error(smaller(ratio * math.exp(log)), problem.y, problem.seed)
-        return math.log(max(error, 1e-300)) if math.isfinite(error) else math.inf
+        return math.log(max(error, _TINY)) if math.isfinite(error) else math.inf
 
     reach = _AROUND * max(askew, problem.noise)
-    found = minimize_scalar(left, bounds=(-reach, reach), method="bounded", options={"maxiter": _PLACES, "xatol": 0.0})
-    best = ratio * math.exp(float(found.x))
-    return round(best) if abs(abs(best) - 1) < _WHOLE else best
+    log, least, *_ = fminbound(left, -reach, reach, xtol=0.0, maxfun=_PLACES, full_output=True, disp=0)
+    best = ratio * math.exp(log)
+    simple = float(Fraction(best).limit_denominator(_DENOMINATOR))
+    off = abs(simple / best - 1)
+    if off < _SAME or (off < reach and left(math.log(simple / ratio)) < least + _AS_GOOD):
+        return simple
+    return best
