@@ -99,26 +99,32 @@ def _solved(problem: Problem, join: _Join, solve: Solve) -> Iterator[Tree]:
 def _joins(probes: Tensor, gradient: Tensor) -> Iterator[_Join]:
     """All that are defined, with the ρ of least squares."""
     a, b = Input(0), Input(1)
-    for i, j in itertools.combinations(range(probes.shape[1]), 2):
-        pair = probes[:, [i, j]]
+    products = (product_of(a, b), product_of(a, Curve("1/x", b)), product_of(b, Curve("1/x", a)))
+    columns = range(probes.shape[1])
+    slopes = {(name, k): _slopes(Curve(name, Input(k)), probes)[:, k] for name in _ADDED for k in columns}
+    for i, j in itertools.combinations(columns, 2):
         by_i, by_j = gradient[:, i], gradient[:, j]
-        for tree in (product_of(a, b), product_of(a, Curve("1/x", b)), product_of(b, Curve("1/x", a))):
-            along = _slopes(tree, pair)
+        for tree in products:
+            along = _slopes(tree, probes[:, [i, j]])
             askew = _askew(by_i * along[:, 1], by_j * along[:, 0])
             if askew is not None:
                 yield _Join(i, j, lambda _, tree=tree: tree, None, askew, 1)
         for first, second in itertools.product(_ADDED, repeat=2):
-            left, right = (Input(k) if name == "x" else Curve(name, Input(k)) for k, name in enumerate((first, second)))
-            across = by_i * _slopes(right, pair)[:, 1], by_j * _slopes(left, pair)[:, 0]
-            ratio = float((across[0] @ across[1]) / across[0].square().sum())
-            askew = _askew(ratio * across[0], across[1])
+            across, along = by_i * slopes[second, j], by_j * slopes[first, i]
+            ratio = float((across @ along) / across.square().sum())
+            askew = _askew(ratio * across, along)
             if askew is not None and ratio:
                 curves = (first != "x") + (second != "x")
+                yield _Join(i, j, _sum_of(_bent(first, a), _bent(second, b)), ratio, askew, curves)
 
-                def tree_of(ratio: float, left: Tree = left, right: Tree = right) -> Tree:
-                    return sum_of(left, scaled(right, ratio))
 
-                yield _Join(i, j, tree_of, ratio, askew, curves)
+def _bent(name: str, child: Tree) -> Tree:
+    return child if name == "x" else Curve(name, child)
+
+
+def _sum_of(first: Tree, second: Tree) -> Callable[[float], Tree]:
+    """What gives first + ρ·second."""
+    return lambda ratio: sum_of(first, scaled(second, ratio))
 
 
 def _unnamed(problem: Problem, probes: Tensor, gradient: Tensor, solve: Solve, most: float) -> Iterator[_Join]:
@@ -155,16 +161,12 @@ def _unnamed(problem: Problem, probes: Tensor, gradient: Tensor, solve: Solve, m
             curve = ChebyshevSeries(series.numpy(), domain=[low, high]).integ()(problem.x[:, index].numpy())
             named.append(solve(problem.part(problem.x[:, [index]], torch.from_numpy(curve), _SAFETY * askew)))
         for first, second in zip(*named, strict=False):
-            second_of = substituted(second, {0: Input(1)})
-
-            def tree_of(ratio: float, first: Tree = first, second: Tree = second_of) -> Tree:
-                return sum_of(first, scaled(second, ratio))
-
-            yield _Join(i, j, tree_of, 1.0, askew, 2)
+            yield _Join(i, j, _sum_of(first, substituted(second, {0: Input(1)})), 1.0, askew, 2)
 
 
-def _slopes(tree: Tree, pair: Tensor) -> Tensor:
-    at = pair.clone().requires_grad_()
+def _slopes(tree: Tree, x: Tensor) -> Tensor:
+    """Derivatives of a tree by the columns of x, shape (M, I)."""
+    at = x.clone().requires_grad_()
     with torch.enable_grad():
         (slopes,) = torch.autograd.grad(evaluate(tree, at).sum(), at, materialize_grads=True)
     return slopes
