@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -261,6 +262,28 @@ def test_transforms_are_undone(low, uniform):
         step = 1e-6
         slope = (transform.forward(sign * y + step) - transform.forward(sign * y - step)) / (2 * step)
         torch.testing.assert_close(transform.slope(sign * y), slope, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.01, 0.3])
+def test_neighbours_tell_the_noise_of_one_input(sigma, uniform, normal):
+    x, scale = uniform(0, 3, 1000, 2), uniform(0.5, 2, 1000, 1)[:, 0]
+    y = x[:, 0].sin() * 5 + sigma * scale * normal(1000)
+    given = Problem(x, y, scale, 0.5, 0.0, math.inf, 0)
+    one = given.of_inputs(x[:, :1])
+    assert one.roughness() == pytest.approx(sigma, rel=0.15, abs=1e-4)
+    assert one.noise == one.roughness() / one.spread
+    assert given.of_inputs(x).noise == 0.5
+    assert replace(given, noise=1e-6).of_inputs(x[:, :1]).noise <= 1e-6
+    halved = given.divided(x[:, :1], torch.full_like(y, 2.0))
+    assert halved.noise == pytest.approx(one.noise)
+
+
+def test_the_noise_of_equal_inputs_and_of_constants(uniform, normal):
+    x = uniform(0, 1, 50, 1).repeat(4, 1)
+    given = Problem(x.repeat(1, 2), normal(200), torch.ones(200, dtype=F64), 2.0, 0.0, math.inf, 0)
+    assert given.of_inputs(x).roughness() == pytest.approx(1, rel=0.3)
+    assert given.part(x, torch.ones(200, dtype=F64), 0.1).noise == 0.1
+    assert given.of_inputs(x[:1].expand(200, 1)).roughness() == pytest.approx(1, rel=0.3)
 
 
 def test_errors_are_relative_to_the_errors_of_the_rows(uniform):

@@ -15,6 +15,8 @@ from edgewise.discovery.tree import Curve, Tree, evaluate, scaled
 
 NOISY = 1e-4  # noise from which it matters
 _TINY = 1e-300
+_FEWEST = 30  # rows from which neighbours tell the noise
+_MEDIAN = 0.6745  # of the absolute value of a standard normal
 _BINS = 500  # few enough to be fast, so many that a curve is straight within each
 _ROUNDING = 1e-12  # of the largest value
 _SIGMAS = 4.0  # of noise: values beyond 0 by no more may be of the other sign
@@ -92,15 +94,40 @@ class Problem:
 
     def divided(self, x: Tensor, factor: Tensor) -> Problem:
         """The problem of y over a factor, shape (N,), as a function of other inputs."""
-        return replace(self.of_inputs(x), y=self.y / factor, scale=self.scale / factor.abs())
+        return self._smaller(x, self.y / factor, self.scale / factor.abs())
 
     def part(self, x: Tensor, y: Tensor, floor: float) -> Problem:
         """The problem of a part of y, known up to an error relative to the spread of that part."""
-        return replace(self.of_inputs(x), y=y, scale=torch.ones_like(y), floor=floor, noise=min(self.noise, floor))
+        smaller = self._smaller(x, y, torch.ones_like(y))
+        return replace(smaller, floor=floor, noise=min(smaller.noise, floor))
 
     def of_inputs(self, x: Tensor) -> Problem:
         """The same target as a function of other inputs."""
-        return replace(self, x=x, rules=self.rules.of_part())
+        return self._smaller(x, self.y, self.scale)
+
+    def _smaller(self, x: Tensor, y: Tensor, scale: Tensor) -> Problem:
+        """With other rows; of one input neighbours tell more about the noise than a fit in many dimensions did."""
+        smaller = replace(self, x=x, y=y, scale=scale, rules=self.rules.of_part())
+        if x.shape[1] > 1 or len(y) < _FEWEST or self.noise == 0 or smaller.is_constant:
+            return smaller
+        return replace(smaller, noise=min(self.noise, smaller.roughness() / smaller.spread))
+
+    def roughness(self) -> float:
+        """How far rows of one input are from the straight line between their neighbours: their noise, or a bound of it.
+
+        Returns:
+            A standard deviation in units of the errors; see Gasser, Sroka and Jennen-Steinmetz, Biometrika 73 (1986),
+            with a median in the place of their mean.
+        """
+        order = self.x[:, 0].argsort(stable=True)
+        (before, x, after), (left, y, right), scales = (
+            (values[:-2], values[1:-1], values[2:]) for values in (self.x[order, 0], self.y[order], self.scale[order])
+        )
+        gap = after - before
+        share = torch.where(gap > 0, (x - before) / gap.clamp_min(_TINY), 0.5)
+        off = y - torch.lerp(left, right, share)
+        error = (scales[1].square() + ((1 - share) * scales[0]).square() + (share * scales[2]).square()).sqrt()
+        return float((off / error).abs().median()) / _MEDIAN
 
     def thinned(self, most: int) -> Problem:
         """With some of the rows, drawn at random."""
