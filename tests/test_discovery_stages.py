@@ -282,6 +282,7 @@ def test_the_noise_of_equal_inputs_and_of_constants(uniform, normal):
     x = uniform(0, 1, 50, 1).repeat(4, 1)
     given = Problem(x.repeat(1, 2), normal(200), torch.ones(200, dtype=F64), 2.0, 0.0, math.inf, 0)
     assert given.of_inputs(x).roughness() == pytest.approx(1, rel=0.3)
+    assert given.of_inputs(x[:, :0]).noise == 2.0
     assert given.part(x, torch.ones(200, dtype=F64), 0.1).noise == 0.1
     assert given.of_inputs(x[:1].expand(200, 1)).roughness() == pytest.approx(1, rel=0.3)
 

@@ -108,7 +108,7 @@ class Problem:
     def _smaller(self, x: Tensor, y: Tensor, scale: Tensor) -> Problem:
         """With other rows; of one input neighbours tell more about the noise than a fit in many dimensions did."""
         smaller = replace(self, x=x, y=y, scale=scale, rules=self.rules.of_part())
-        if x.shape[1] > 1 or len(y) < _FEWEST or self.noise == 0 or smaller.is_constant:
+        if x.shape[1] != 1 or len(y) < _FEWEST or self.noise == 0 or smaller.is_constant:
             return smaller
         return replace(smaller, noise=min(self.noise, smaller.roughness() / smaller.spread))
 
