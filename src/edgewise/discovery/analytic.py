@@ -32,10 +32,8 @@ _HIGHEST_DEGREE = 60
 _FASTEST, _SLOWEST, _FIRST_DECAY = 8.0, 1.05, 2.0
 _MOST_DEGREES, _ROUNDING = 400, 32  # of a series of a bent input in terms of the straight one
 _STRIDES = (0.8, 0.4, 0.2, 0.1)  # of the logarithm of a decay's logarithm, in the search
-_BEND, _MOST_BENT = (
-    2.5,
-    5.0,
-)  # of bends, the first in strides: a singularity is 0.7 % of the domain away where an input is bent most
+_BEND = 2.5  # a bend's step, in strides
+_MOST_BENT = 5.0  # a singularity is then 0.7 % of the domain away
 _SHARP = 1e-2  # error below which strides are large and inputs bent: with noise, more choices would only fit it better
 _RIDGES = (1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 _WORTH = 0.97  # factor by which a step of the search has to lower the error

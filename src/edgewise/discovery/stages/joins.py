@@ -25,12 +25,12 @@ from edgewise.discovery.tree import Curve, Input, Tree, evaluate, product_of, sc
 _ADDED = ("x", "x^2", "x^3", "sqrt", "1/x", "log", "exp", "sin", "cos")  # what stands for α and β
 _ASKEW = 0.02  # share of a gradient that points another way
 _PLAINER = 2.0  # factor by which a curve has to point better than none
-_MOST = 3
+_MOST = 3  # joins of a kind that are solved
 _AROUND = 3.0  # times what is askew: where the best ρ is looked for
 _PLACES = 30  # at which it is
 _DEGREE = 14  # of α′ and β′ where they are found first
 _CLEARLY = 0.2  # share of what the best named curves are askew, from which others are looked for
-_SAFETY = 3.0
+_SAFETY = 3.0  # of how askew a join is: the error of its curves
 _TINY = 1e-300
 _DENOMINATOR = 4  # of a simple ρ
 _SAME, _AS_GOOD = 1e-6, 0.2  # distance of ρ from it, and logarithm of the ratio of errors, at which it is taken

@@ -19,8 +19,7 @@ from edgewise.discovery.tree import Input, Tree, constant, product_of, substitut
 
 _CLEAR = 30.0  # times the error of the fit: a second shape that is there
 _LEAST_CLEAR = 1e-7
-_LARGE = 0.3  # of the size of a change: less says nothing
-_MOST = 2
+_MOST = 2  # inputs that are tried
 _SAFETY = 10.0  # of the error of the fit, which is largest at the edge
 _PARTS, _COMBINED = 3, 12  # formulas of each part, and of them together
 
