@@ -33,6 +33,7 @@ def solved(given):
 CASES = {
     "constants inside of two curves": lambda a, b, x: torch.sin(a * x[:, 0].sqrt()) + 2 * torch.sin(b / x[:, 1]),
     "curves and products": lambda a, b, x: torch.sin(2 * a * x[:, 0] + b) + x[:, 1] * (x[:, 2] - a * x[:, 0]),
+    "a pole": lambda a, b, x: torch.cos(torch.sin(x[:, 1]) + b) + a / (x[:, 0] - 1),
     "under a root": lambda a, b, x: torch.sqrt(torch.exp(a * x[:, 0]) + b * x[:, 1] * x[:, 2] + x[:, 1].log() + 3),
 }
 

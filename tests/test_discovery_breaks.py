@@ -46,6 +46,14 @@ def test_breaks_are_found(name, uniform):
     assert float(off.to(F64).mean()) < 4 / 800  # a jump can be anywhere between two rows
 
 
+@pytest.mark.parametrize("place", [-1.88, 1.9])
+def test_breaks_near_the_end_of_the_rows(place, uniform):
+    x = uniform(-2.0, 2.0, 2000, 2)
+    best = found(problem(x, x[:, 1] ** 2 + 3 * torch.sign(x[:, 0] - place)))
+    assert best is not None
+    assert best.error < EXACT
+
+
 @pytest.mark.parametrize("name", ["a kink", "a change of sign", "a step"])
 def test_breaks_are_found_under_noise(name, uniform, normal):
     x, a = uniform(-2.0, 2.0, 800, 3), float(uniform(-1.0, 1.0, 1))

@@ -22,8 +22,9 @@ from edgewise.discovery.stages.ridge import Ridge
 from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
+from edgewise.discovery.stages.surrounded import Surrounded
 from edgewise.discovery.subsets import best_subsets
-from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, smooth_error
+from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, noise_level, smooth_error
 from edgewise.discovery.tree import Curve, Input, constant, constants, evaluate, sum_of
 
 F64 = torch.float64
@@ -72,6 +73,28 @@ def test_the_best_pair_is_the_best_of_all_pairs(normal):
         expected = sorted(left(chosen) for chosen in itertools.combinations(range(9), size))[:4]
         assert [subset.left for subset in mine] == pytest.approx(expected, rel=1e-6)
         assert [left(subset.columns) for subset in mine] == pytest.approx(expected, rel=1e-6)
+
+
+def test_of_columns_that_explain_as_much_the_cheaper_ones_are_better(normal):
+    same, other = normal(200, 1), normal(200, 1)
+    nearly = [column + 1e-3 * normal(200, 1) for column in (same, other)]
+    columns = torch.cat([nearly[0], same, normal(200, 3), other, nearly[1]], dim=1)
+    target = same[:, 0] + other[:, 0] + 0.1 * normal(200)
+    price = torch.tensor([90.0, 3.0, 3.0, 3.0, 3.0, 3.0, 90.0], dtype=F64)
+    base = torch.ones(200, 1, dtype=F64)
+    found = best_subsets(target, base, columns, most=3, kept=5, enough=0.0, price=price)
+    first = {size: next(each.columns for each in found if len(each.columns) == size) for size in (1, 2, 3)}
+    assert first[1] in {(1,), (5,)}
+    assert first[2] == (1, 5)
+    assert {1, 5} < set(first[3])
+
+
+def test_useless_columns_are_not_chosen_because_they_are_cheap(normal):
+    columns = torch.cat([torch.ones(50, 1, dtype=F64), normal(50, 2)], dim=1)
+    price = torch.tensor([0.0, 500.0, 500.0], dtype=F64)
+    found = best_subsets(normal(50), torch.ones(50, 1, dtype=F64), columns, most=3, kept=2, enough=0.0, price=price)
+    assert [each.columns for each in found if len(each.columns) > 1] == [(1, 2)]
+    assert {each.columns for each in found if len(each.columns) == 1} == {(1,), (2,)}
 
 
 def test_more_columns_are_added_greedily(normal):
@@ -127,6 +150,14 @@ def test_polynomials(uniform, factor):
     assert best(Polynomials(), problem(x, (y - y.min() + factor).sqrt())) < EXACT
 
 
+def test_quotients_with_a_pole(uniform, factor):
+    x = uniform(-2, 2, 1000, 2)
+    y = (x[:, 1] + factor) / (x[:, 0] + x[:, 1]) - x[:, 0] ** 2
+    assert best(Quotients(), problem(x, y)) < EXACT
+    # Rows near a pole may pass for noise.
+    assert best(Quotients(), problem(x, y, noise=0.3)) < EXACT
+
+
 def test_quotients(uniform, factor):
     x = uniform(-1, 1, 300, 2)
     y = (x[:, 0] + factor * x[:, 1]) / (1 + x[:, 0] * x[:, 1] / 3)
@@ -167,6 +198,35 @@ def test_inputs_that_are_factors(uniform, factor):
     x = uniform(1, 3, 600, 4)
     y = x[:, 0] / x[:, 1] ** 2 * (factor + x[:, 2] * x[:, 3].sin())
     assert best(Strip(), problem(x, y)) < EXACT
+
+
+def test_factors_of_either_sign(uniform, factor):
+    x = uniform(-2, 2, 800, 3)
+    assert best(Strip(), problem(x, x[:, 0] / x[:, 1] * (2.6 * factor * x[:, 2]).cos())) < EXACT
+
+
+SURROUNDED = {
+    "a term beside a polynomial": lambda a, x: a * x[:, 0] ** 3 * x[:, 1] + (x[:, 0] + x[:, 1]).log() / 2,
+    "a factor of a polynomial": lambda a, x: (x[:, 0] - a * x[:, 2]) * (x[:, 1] * x[:, 2] - x[:, 0]) * x[:, 1].cos(),
+    "both": lambda a, x: x[:, 2] - x[:, 0] + (a + x[:, 1] ** 2) * (x[:, 0] * x[:, 2]).sin(),
+    "above a product": lambda a, x: a * x[:, 0] + x[:, 2] - x[:, 0].cos() / (x[:, 1] * x[:, 2]),
+}
+
+
+@pytest.mark.parametrize("name", SURROUNDED)
+def test_polynomials_around_a_function(name, uniform, normal, factor):
+    x = uniform(0.5, 3, 800, 3)
+    y = SURROUNDED[name](factor, x)
+    assert best(Surrounded(), problem(x, y)) < EXACT
+    noise = 0.01 * y.std()
+    noisy = y + noise * normal(800)
+    trees = Surrounded().propose(problem(x, noisy, noise=0.01), lambda smaller: pytest.fail(f"got {smaller}"))
+    assert min(float((evaluate(tree, x) - y).square().mean().sqrt()) for tree in trees) < noise / 3
+
+
+def test_many_terms_that_come_close_are_no_formula(uniform):
+    x = uniform(0.5, 3, 800, 1)
+    assert list(Surrounded().propose(problem(x, (x[:, 0].log() ** 2).exp()), lambda smaller: [])) == []
 
 
 def test_sums_of_few_terms(uniform, factor):
@@ -214,6 +274,11 @@ def joins(x, y):
     return list(joined(given, surrogate, 0.9 * x, lambda smaller: [Input(0)]))
 
 
+def test_inputs_joined_by_a_very_small_factor(uniform):
+    x = uniform(-1, 1, 800, 2)
+    assert found_by_structure(x, (2 * x[:, 0] + 0.04 * x[:, 1]).sin()) < EXACT
+
+
 def test_inputs_that_do_not_matter_only_together_are_not_joined(uniform):
     x = uniform(-1, 1, 600, 2)
     assert joins(x, x[:, 0] * x[:, 1].sin() + x[:, 1] ** 2 * x[:, 0] ** 3) == []
@@ -241,7 +306,7 @@ def test_changes_of_two_shapes_are_no_curve_times_a_function(uniform):
 
 
 @pytest.mark.parametrize(
-    "stage", [Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Structure()]
+    "stage", [Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Surrounded(), Structure()]
 )
 @pytest.mark.parametrize("rows", [2, 3, 5])
 def test_few_rows_and_constant_columns_are_met(stage, rows, uniform):
@@ -402,6 +467,16 @@ def test_the_likeliest_quotient_has_no_bias(uniform, normal):
     assert (above / below[0]).tolist() == pytest.approx([1, 2, 0, 0], abs=0.15)
     assert (below / below[0]).tolist() == pytest.approx([1, 0, 0.5, 0], abs=0.15)
     assert int((above != 0).sum() + (below != 0).sum()) <= 4
+
+
+def test_poles_are_no_noise(uniform, normal):
+    x = uniform(1, 3, 1000, 2)
+    y = (x[:, 0] + x[:, 1]) / x[:, 0].log()
+    assert noise_level(x, y, torch.ones_like(y)) < 1e-6
+    assert noise_level(x, y, y.abs()) < 1e-6
+    smooth = x[:, 0].sin() + x[:, 1]
+    noisy = smooth + 0.1 * smooth.std() * normal(1000)
+    assert 0.07 < noise_level(x, noisy, torch.ones_like(y)) < 0.13
 
 
 def test_errors_that_are_relative_and_errors_that_are_not(uniform):

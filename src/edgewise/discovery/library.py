@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from edgewise.discovery.rules import Rules
-from edgewise.discovery.tree import Curve, Input, Tree, monomial, power, product_of, scaled, sum_of
+from edgewise.discovery.tree import Curve, Input, Tree, complexity, monomial, power, product_of, scaled, sum_of
 from edgewise.primitives import get_primitive
+from edgewise.symbolic import BITS_PER_NODE
 
 _MOST_INPUTS_OF_TRIPLES = 6
 _SCALES_OF_TURNS = (1.0, 0.5, 2.0, torch.pi)
@@ -64,9 +65,17 @@ class Library:
             return self
         return self[torch.tensor([rules.allow_names(tree) for tree in self.trees]).nonzero().flatten()]
 
+    def prices(self) -> Tensor:
+        """Bits that each tree costs in a formula, shape (F,)."""
+        return torch.tensor([BITS_PER_NODE * complexity(tree) for tree in self.trees], dtype=self.values.dtype)
+
     def __getitem__(self, chosen: Tensor) -> Library:
         """Some of the columns."""
         return Library([self.trees[index] for index in chosen.tolist()], self.values[:, chosen])
+
+    def first(self, most: int) -> Library:
+        """Not more than so many columns."""
+        return self[torch.arange(min(most, len(self.trees)))]
 
     def curves(self, name: str, a: float = 1.0, b: float = 0.0) -> Library:
         """f(a·column + b) of every column."""

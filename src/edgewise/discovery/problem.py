@@ -16,7 +16,7 @@ from edgewise.discovery.tree import Curve, Tree, evaluate, scaled
 NOISY = 1e-4  # noise from which it matters
 _TINY = 1e-300
 _FEWEST = 30  # rows from which neighbours tell the noise
-_MEDIAN = 0.6745  # of the absolute value of a standard normal
+MEDIAN_OF_NORMAL = 0.6745  # of the absolute value of a standard normal
 _BINS = 500  # few enough to be fast, so many that a curve is straight within each
 _ROUNDING = 1e-12  # of the largest value
 _SIGMAS = 4.0  # of noise: values beyond 0 by no more may be of the other sign
@@ -106,11 +106,14 @@ class Problem:
         return self._smaller(x, self.y, self.scale)
 
     def _smaller(self, x: Tensor, y: Tensor, scale: Tensor) -> Problem:
-        """With other rows; of one input neighbours tell more about the noise than a fit in many dimensions did."""
+        """With other rows, whose errors are as large as before; of one input neighbours may tell that they are less."""
         smaller = replace(self, x=x, y=y, scale=scale, rules=self.rules.of_part())
-        if x.shape[1] != 1 or len(y) < _FEWEST or self.noise == 0 or smaller.is_constant:
+        if self.noise == 0 or smaller.is_constant:
             return smaller
-        return replace(smaller, noise=min(self.noise, smaller.roughness() / smaller.spread))
+        noise = self.noise * self.spread
+        if x.shape[1] == 1 and len(y) >= _FEWEST:
+            noise = min(noise, smaller.roughness())
+        return replace(smaller, noise=noise / smaller.spread)
 
     def roughness(self) -> float:
         """How far rows of one input are from the straight line between their neighbours: their noise, or a bound of it.
@@ -127,7 +130,7 @@ class Problem:
         share = torch.where(gap > 0, (x - before) / gap.clamp_min(_TINY), 0.5)
         off = y - torch.lerp(left, right, share)
         error = (scales[1].square() + ((1 - share) * scales[0]).square() + (share * scales[2]).square()).sqrt()
-        return float((off / error).abs().median()) / _MEDIAN
+        return float((off / error).abs().median()) / MEDIAN_OF_NORMAL
 
     def thinned(self, most: int) -> Problem:
         """With some of the rows, drawn at random."""

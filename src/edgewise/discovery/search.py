@@ -16,7 +16,7 @@ from edgewise.discovery.outliers import inliers, smooth_inliers
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, STAGES, Finding, front, solve
-from edgewise.discovery.surrogate import errors_are_relative, smooth_residual
+from edgewise.discovery.surrogate import errors_are_relative, noise_level
 from edgewise.discovery.tree import (
     Input,
     Tree,
@@ -40,7 +40,7 @@ _CLOSE = 40.0  # bits, what round constants may save
 _STEPS = 60
 _SHARE_OF_SEARCH = 0.85  # of the time; the rest is for constants
 _ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
-_ROWS = 4000  # for constants
+_ROWS = 10_000  # for constants
 _LEAST_RELATIVE = 1e-3  # of the median of y: errors of smaller values are no smaller
 _NEWS = 0.999  # factor by which an error has to fall to be worth a line
 _MOST_ROUNDS = 3  # of leaving out outliers
@@ -163,8 +163,7 @@ class Search:
             return problem
         if self.settings.noise is not None:
             return replace(problem, noise=self.settings.noise / self.unit / problem.spread)
-        error, around = smooth_residual(problem.x, problem.y, problem.scale, problem.seed)
-        return replace(problem, noise=error / around if around else 0.0)
+        return replace(problem, noise=noise_level(problem.x, problem.y, problem.scale, problem.seed))
 
     def _rows(self) -> Problem:
         whole, kept = self.everything, self.kept

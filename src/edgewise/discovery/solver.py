@@ -28,6 +28,7 @@ from edgewise.discovery.stages.ridge import Ridge
 from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
+from edgewise.discovery.stages.surrounded import Surrounded
 from edgewise.discovery.surrogate import looks_like_noise
 from edgewise.discovery.tree import Tree, complexity, constant, constants, evaluate, network_of, tree_of
 from edgewise.primitives import Primitive, get_primitive, primitives, register_primitive
@@ -36,7 +37,7 @@ from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 DIRECT: tuple[Stage, ...] = (
-    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Combined(),
+    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(), Combined(),
     Additive(), Curves.deepest(), Breaks(),
 )  # fmt: skip
 """Stages that need no more than seconds."""

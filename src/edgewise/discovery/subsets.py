@@ -9,6 +9,7 @@ from torch import Tensor
 
 _MOST_IN_PAIRS = 3000
 _CHUNK = 256  # columns of a Gram matrix at a time
+_TINY = 1e-300
 _PARALLEL = 1e-9  # of 1 − ρ²: columns that say the same
 
 
@@ -25,7 +26,9 @@ class Subset:
     left: float
 
 
-def best_subsets(target: Tensor, base: Tensor, columns: Tensor, *, most: int, kept: int, enough: float) -> list[Subset]:
+def best_subsets(
+    target: Tensor, base: Tensor, columns: Tensor, *, most: int, kept: int, enough: float, price: Tensor | None = None
+) -> list[Subset]:
     """The subsets that explain a target best, beside columns that are always there.
 
     Args:
@@ -35,6 +38,8 @@ def best_subsets(target: Tensor, base: Tensor, columns: Tensor, *, most: int, ke
         most: how many to choose at most.
         kept: how many subsets of each size to return.
         enough: what may be left of a subset for larger ones not to be tried.
+        price: bits that each column costs, shape (F,). Under noise many explain the target about as well: the best
+            are then those of least description length. None where all cost the same.
 
     Returns:
         The subsets of each size, from none on, each size the best first.
@@ -48,28 +53,34 @@ def best_subsets(target: Tensor, base: Tensor, columns: Tensor, *, most: int, ke
     inner = columns - q @ (q.T @ columns)
     inner = inner - q @ (q.T @ inner)
     length = inner.norm(dim=0)
-    inner = torch.where(length > _PARALLEL * size, inner / length, 0.0)
+    usable = length > _PARALLEL * size
+    inner = torch.where(usable, inner / length, 0.0)
     unit = rest / rest.norm() if float(rest.norm()) else rest
     reach = inner.T @ unit
     share = found[0].left
+    # N/2·log2(what is left) + the prices in bits, the description length, grows with what is left times the handicaps.
+    handicap = torch.ones_like(reach) if price is None else torch.exp2(2 * price / len(target))
+    handicap = torch.where(usable, handicap, torch.inf)
     if most and columns.shape[1]:
-        left = (1 - reach.square()).clamp_min(0).sqrt()
-        found += [Subset((row,), share * float(left[row])) for row in left.argsort(stable=True)[:kept].tolist()]
-    if most > 1 and columns.shape[1] > 1 and found[1].left > enough:
-        pairs = _pairs(inner[:, :_MOST_IN_PAIRS], reach[:_MOST_IN_PAIRS], kept)
+        left = (1 - reach.square()).clamp_min(_TINY)
+        order = (left * handicap).argsort(stable=True)[: min(kept, int(usable.sum()))].tolist()
+        found += [Subset((row,), share * float(left[row]) ** 0.5) for row in order]
+    if most > 1 and len(found) > 1 and found[1].left > enough:
+        first = slice(_MOST_IN_PAIRS)
+        pairs = _pairs(inner[:, first], reach[first], handicap[first], kept)
         found += [Subset(pair, share * remains) for pair, remains in pairs]
         level = found[-len(pairs) :]
         for _ in range(most - 2):
             if not level or level[0].left <= enough:
                 break
-            level = _grown(level, unit, inner, share, kept)
+            level = _grown(level, unit, inner, handicap, share, kept)
             found += level
     return found
 
 
-def _pairs(inner: Tensor, reach: Tensor, kept: int) -> list[tuple[tuple[int, int], float]]:
+def _pairs(inner: Tensor, reach: Tensor, handicap: Tensor, kept: int) -> list[tuple[tuple[int, int], float]]:
     """The best pairs of standard columns and the root of what each leaves."""
-    best: list[tuple[float, int, int]] = []
+    best: list[tuple[float, float, int, int]] = []
     count = inner.shape[1]
     for start in range(0, count, _CHUNK):
         part = slice(start, min(start + _CHUNK, count))
@@ -78,27 +89,32 @@ def _pairs(inner: Tensor, reach: Tensor, kept: int) -> list[tuple[tuple[int, int
         mine, theirs = reach[part, None], reach[None, :]
         gain = (mine.square() - 2 * rho * mine * theirs + theirs.square()) / free
         rows = torch.arange(part.start, part.stop)[:, None]
-        gain = torch.where((free > _PARALLEL) & (rows < torch.arange(count)), gain, 0.0)
-        value, place = gain.flatten().topk(min(kept, gain.numel()))
+        is_pair = (free > _PARALLEL) & (rows < torch.arange(count)) & (gain > 0)
+        left = (1 - gain).clamp_min(_TINY)
+        weighed = torch.where(is_pair, left * (handicap[part, None] * handicap[None, :]), torch.inf)
+        value, place = weighed.flatten().topk(min(kept, weighed.numel()), largest=False)
         best += [
-            (float(v), start + int(p) // count, int(p) % count) for v, p in zip(value, place, strict=True) if v > 0
+            (float(v), float(left.flatten()[p]), start + int(p) // count, int(p) % count)
+            for v, p in zip(value, place, strict=True)
+            if v < torch.inf
         ]
-    best.sort(key=lambda entry: -entry[0])
-    return [((i, j), max(1 - gain, 0.0) ** 0.5) for gain, i, j in best[:kept]]
+    best.sort()
+    return [((i, j), left**0.5) for _, left, i, j in best[:kept]]
 
 
-def _grown(level: list[Subset], unit: Tensor, inner: Tensor, share: float, kept: int) -> list[Subset]:
+def _grown(level: list[Subset], unit: Tensor, inner: Tensor, handicap: Tensor, share: float, kept: int) -> list[Subset]:
     """Each subset with the column that helps it most, and with the next best ones."""
-    grown: dict[tuple[int, ...], Subset] = {}
+    grown: dict[tuple[int, ...], tuple[float, Subset]] = {}
     for subset in level:
         q = torch.linalg.qr(inner[:, list(subset.columns)]).Q
         rest = unit - q @ (q.T @ unit)
         free = inner - q @ (q.T @ inner)
         length = free.norm(dim=0)
-        gain = torch.where(length > _PARALLEL**0.5, (free.T @ rest) / length, 0.0).abs()
-        power = rest.square().sum()
-        for row in gain.topk(min(kept, len(gain))).indices.tolist():
-            chosen = tuple(sorted((*subset.columns, row)))
-            left = float((power - gain[row].square()).clamp_min(0).sqrt())
-            grown.setdefault(chosen, Subset(chosen, share * left))
-    return sorted(grown.values(), key=lambda subset: subset.left)[:kept]
+        left = (rest.square().sum() - ((free.T @ rest) / length).square()).clamp_min(_TINY)
+        before = handicap[list(subset.columns)].prod()
+        weighed = torch.where(length > _PARALLEL**0.5, left * before * handicap, torch.inf)
+        for value, row in zip(*weighed.topk(min(kept, len(weighed)), largest=False), strict=True):
+            if value < torch.inf:
+                chosen = tuple(sorted((*subset.columns, int(row))))
+                grown.setdefault(chosen, (float(value), Subset(chosen, share * float(left[row]) ** 0.5)))
+    return [subset for _, subset in sorted(grown.values(), key=lambda entry: entry[0])[:kept]]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from edgewise.data import column_transforms
 from edgewise.discovery.analytic import Budget, best_fit, quick_fit, rows_on_unit_interval
+from edgewise.discovery.problem import MEDIAN_OF_NORMAL
 from edgewise.training.multilevel import Rows
 
 _PAD = 1e-9
@@ -62,6 +63,35 @@ def smooth_residual(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> tuple
     )
     around = float(((rows.y_held[:, :1] - rows.y[:, 0].mean()) / unit).square().mean().sqrt())
     return quick_fit(judged).error, around
+
+
+def noise_level(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> float:
+    """What smooth functions leave of y on held-out rows, relative to its spread: its noise, or a bound of it.
+
+    The median of the errors counts where it says less than their root mean square, and the fit of 1/y where that
+    leaves less: few rows near a pole would pass for noise.
+
+    Args:
+        x: inputs, shape (N, I).
+        y: target, shape (N,).
+        scale: error of each value up to a common factor, positive, shape (N,).
+        seed: fixes the hold-out.
+
+    Returns:
+        A share of the spread of y, both in units of the errors.
+    """
+    error, around = smooth_residual(x, y, scale, seed)
+    if not around:
+        return 0.0
+    typical = [error]
+    for values, slope in ((y, torch.ones_like(y)), (1 / y, y**-2)):
+        if bool(values.isfinite().all()) and float(values.std(correction=0)) > 0:
+            held = _unit_rows(x, torch.stack([values, slope * scale], dim=1), seed)
+            center, spread = held.y[:, 0].mean(), held.y[:, 0].std(correction=0)
+            rows = replace(held, y=(held.y[:, :1] - center) / spread, y_held=(held.y_held[:, :1] - center) / spread)
+            off = (quick_fit(rows).trained(rows.x, rows.y)(rows.x_held) - rows.y_held)[:, 0] * spread
+            typical.append(float((off / held.y_held[:, 1]).abs().median()) / MEDIAN_OF_NORMAL)
+    return min(typical) / around
 
 
 def errors_are_relative(x: Tensor, y: Tensor, seed: int = 0) -> bool:

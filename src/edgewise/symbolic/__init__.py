@@ -2,7 +2,7 @@
 
 from edgewise.symbolic.auto import TOLERANCE, auto_symbolic
 from edgewise.symbolic.constants import canonical, snapped
-from edgewise.symbolic.description import Size, description_length, size_of_expression
+from edgewise.symbolic.description import BITS_PER_NODE, Size, description_length, size_of_expression
 from edgewise.symbolic.formula import number, numeric_edges, symbolic_formula, tidy
 from edgewise.symbolic.match import Match, match_primitive, rank_matches
 from edgewise.symbolic.name_edge import edge_samples, fix_symbolic, suggest_symbolic, unfix_symbolic
@@ -10,6 +10,7 @@ from edgewise.symbolic.plain_function import FormulaFunction, formula_function
 from edgewise.symbolic.sharpen import sharpened
 
 __all__ = [
+    "BITS_PER_NODE",
     "TOLERANCE",
     "FormulaFunction",
     "Match",

@@ -30,6 +30,9 @@ _SIGMAS = 3.0
 _ROUNDING = 1e-8  # relative distance at which constants of an exact fit are tried
 _DENOMINATORS = (1, 2, 3, 4)
 _SHARPNESS = 0.1  # of the spacing of the exact numbers: what is known less well is left as it is
+_MOST_DECIMALS = 4
+_SHARPNESS_OF_DECIMALS = 0.2  # of the last digit
+_BITS_OF_DECIMALS = 4.0
 _REFIT_STEPS = 30
 
 
@@ -241,7 +244,8 @@ def _free_constants(
                     columns.append(start + 4 * place + parameter)
                     values.append(float(block.affine[row, parameter]))
     free = near.curvature.diagonal() > 0
-    variance = torch.zeros_like(near.gradient)
+    # Where a step is has no slope: nothing is known of it but what the loss says.
+    variance = torch.where(free, 0.0, torch.inf).to(near.gradient)
     if bool(free.any()) and bool(near.curvature.isfinite().all()):
         inverse = torch.linalg.pinv(near.curvature[free][:, free], hermitian=True)
         # The curvature of a mean square is 2/N times that of half the sum of squares: variance = 2·loss/N · H⁻¹.
@@ -251,7 +255,10 @@ def _free_constants(
 
 
 def _simple_numbers(value: float, sigma: float, *, periodic: bool) -> Iterator[tuple[float, float]]:
-    """Simple numbers that a value cannot be told from, with their cost in bits."""
+    """Simple numbers that a value cannot be told from, with their cost in bits; any near one where nothing is known."""
+    if math.isinf(sigma):
+        yield from ((round(value, digits), float(digits)) for digits in range(_MOST_DECIMALS))
+        return
     reach = _SIGMAS * sigma + _ROUNDING * max(1.0, abs(value))
     if abs(value) <= reach:
         yield 0.0, 0.0
@@ -265,3 +272,9 @@ def _simple_numbers(value: float, sigma: float, *, periodic: bool) -> Iterator[t
             known = sigma * _SIGMAS <= _SHARPNESS * unit / denominator
             if known and abs(value - exact) <= reach:
                 yield exact, extra + 1 + math.log2(abs(numerator)) + 2 * math.log2(denominator)
+    for digits in range(1, _MOST_DECIMALS + 1):
+        exact = round(value, digits)
+        known = sigma * _SIGMAS <= _SHARPNESS_OF_DECIMALS * 10.0**-digits
+        if known and exact and abs(value - exact) <= reach:
+            yield exact, _BITS_OF_DECIMALS + math.log2(abs(exact) * 10.0**digits) + 2 * digits * math.log2(10)
+            break

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     sympy = LazyModule("sympy")
 
-_BITS_PER_NODE = 3.0
+BITS_PER_NODE = 3.0
 _ROUNDING = 1e-14  # relative error below which all formulas are exact
 _TRIVIAL = ((1.0, -1.0), (0.0,), (1.0, -1.0), (0.0,))  # values of a, b, c and d that no formula shows
 
@@ -55,7 +55,7 @@ def description_length(share: float, size: Size, rows: int) -> float:
     """
     residuals = rows / 2 * math.log2(max(share, _ROUNDING**2))
     # The standard error of a constant falls with the root of the number of rows: more digits of it are worth giving.
-    return residuals + _BITS_PER_NODE * size.nodes + size.constants / 2 * math.log2(max(2, rows)) + size.exact
+    return residuals + BITS_PER_NODE * size.nodes + size.constants / 2 * math.log2(max(2, rows)) + size.exact
 
 
 def size_of_expression(expression: sympy.Expr) -> Size:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from edgewise.basis import Chebyshev
 from edgewise.discovery.library import Library
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.sums import terms
 from edgewise.discovery.subsets import best_subsets
@@ -23,7 +23,7 @@ from edgewise.discovery.tree import Input, Tree, constant, evaluate, inputs_in, 
 
 _ROWS = 600
 _DEGREE, _ROWS_PER_TERM = 24, 4
-_MOST_COLUMNS = 3000
+_MOST_COLUMNS, _MOST_OF_ONE_INPUT = 3000, 1000
 _SEPARATE = 1e-6  # share of a term that curves do not explain
 _MOST_TERMS, _KEPT = 4, 4
 _EXACT = 1e-10
@@ -75,13 +75,14 @@ def _fits(problem: Problem) -> Iterator[_Fit]:
     x = problem.x
     basis = _basis(x)
     base = torch.cat([torch.ones_like(x[:, :1]), basis.flatten(1)], dim=1)
-    library = _between_inputs(problem, base)
+    library = _beside_curves(problem, base)
+    price = library.prices() if problem.noise > NOISY else None
     for undo, target, weight in problem.transformed():
         if time.monotonic() > problem.deadline:
             return
         w = weight.unsqueeze(1)
         subsets = best_subsets(
-            target * weight, base * w, library.values * w, most=_MOST_TERMS, kept=_KEPT, enough=_EXACT
+            target * weight, base * w, library.values * w, most=_MOST_TERMS, kept=_KEPT, enough=_EXACT, price=price
         )
         least = min(subset.left for subset in subsets)
         best = next(subset for subset in subsets if subset.left <= max(2 * least, _EXACT))
@@ -102,11 +103,13 @@ def _basis(x: Tensor) -> Tensor:
     return Chebyshev(degree=degree).values(x, ends)[:, :, 1:]
 
 
-def _between_inputs(problem: Problem, base: Tensor) -> Library:
-    """Terms of two inputs or more, the simplest of those that differ by curves only, and what curves leave of them."""
+def _beside_curves(problem: Problem, base: Tensor) -> Library:
+    """What curves leave of terms of two inputs or more, and of one what no polynomial follows, such as poles."""
     library = terms(problem.x, problem.rules.own).allowed(problem.rules)
-    several = [place for place, tree in enumerate(library.trees) if len(inputs_in(tree)) > 1][:_MOST_COLUMNS]
-    library = library[torch.tensor(several, dtype=torch.long)]
+    several = torch.tensor([len(inputs_in(tree)) > 1 for tree in library.trees])
+    most = torch.where(several, _MOST_COLUMNS, _MOST_OF_ONE_INPUT)
+    count = torch.where(several, several.cumsum(0), (~several).cumsum(0))
+    library = library[(count <= most).nonzero().flatten()]
     q = torch.linalg.qr(base).Q
     rest = library.values - q @ (q.T @ library.values)
     rest = rest - q @ (q.T @ rest)

@@ -124,7 +124,7 @@ def _residual(grams: Tensor) -> Tensor:
 def _sides(problem: Problem, cut: _Cut) -> tuple[Tensor, Tensor]:
     """The rows below and above a cut, without those that may be of either side."""
     order = (problem.x @ cut.direction).argsort(stable=True)
-    unsure = max(2, int(_UNSURE * len(order)))
+    unsure = max(2, min(int(_UNSURE * len(order)), min(cut.place, len(order) - cut.place) // 2))
     return order[: cut.place - unsure], order[cut.place + unsure :]
 
 

@@ -190,6 +190,8 @@ def _best_ratio(problem: Problem, ratio: float, askew: float, smaller: Callable[
     best = ratio * math.exp(log)
     simple = float(Fraction(best).limit_denominator(_DENOMINATOR))
     off = abs(simple / best - 1)
+    if not simple * ratio > 0:  # a very small ρ is near none
+        return best
     if off < _SAME or (off < reach and left(math.log(simple / ratio)) < least + _AS_GOOD):
         return simple
     return best

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from edgewise.discovery.polynomial_fit import exponents_up_to, monomial_values, polynomial_tree, sparse_fit
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.rational import likeliest_quotient
 from edgewise.discovery.stage import Solve
-from edgewise.discovery.tree import Curve, Tree, monomial, product_of, sum_of
+from edgewise.discovery.tree import Curve, Tree, product_of
+from edgewise.symbolic import Size, description_length
 
 _HIGHEST = {1: 10, 2: 5, 3: 4, 4: 4, 5: 3}  # degree by the number of inputs
 _HIGHEST_OF_MANY = 2
@@ -19,12 +21,9 @@ _HIGHEST_OF_QUOTIENT = {1: 5, 2: 4, 3: 3, 4: 2}
 _ROWS_PER_TERM = 1.5
 _MOST_TERMS = 260
 _ROWS, _NOISY_ROWS = 600, 4000
-_NEGLIGIBLE = 1e-8  # share of a term
+_NEGLIGIBLE = 1e-8  # share of a term of a quotient
 _EXACT = 1e-9
 _LOW, _ROUNDING = 5, 1e-12  # polynomials of higher degree come close to any smooth function: they have to be exact
-_SIGMAS = 4.0
-_MOST_ROUNDS = 60
-_TINY = 1e-300
 _MULTIPLES = (1, 2, 3, 4, 6)
 _OFF = 0.05  # from a whole multiple
 
@@ -42,16 +41,23 @@ class Polynomials:
         if float(few.x.abs().amax()) > 1e6:
             return
         for undo, target, weight in few.transformed():
+            least = math.inf
             for degree in range(1, _HIGHEST.get(inputs, _HIGHEST_OF_MANY) + 1):
-                powers = _powers(inputs, degree)
+                powers = exponents_up_to(inputs, degree)
                 if len(powers) > min(_MOST_TERMS, len(target) / _ROWS_PER_TERM):
                     break
-                found, left = _sparse(_design(few.x, powers), target, weight)
-                if left < max(_EXACT if degree <= _LOW else _ROUNDING, 2 * problem.noise):
-                    # Noise may leave a sum of squares negative somewhere; with whole ratios it is one again.
-                    if few.noise and (whole := _with_whole_ratios(found)) is not None:
-                        yield undo(_polynomial(powers, whole))
-                    yield undo(_polynomial(powers, found))
+                found, left = sparse_fit(monomial_values(few.x, powers), target, weight)
+                if not left < max(_EXACT if degree <= _LOW else _ROUNDING, 2 * problem.noise):
+                    continue
+                bits = description_length(left**2, Size(0, int((found != 0).sum())), len(target))
+                if not bits < least:
+                    break
+                least = bits
+                # Noise may leave a sum of squares negative somewhere; with whole ratios it is one again.
+                if few.noise and (whole := _with_whole_ratios(found)) is not None:
+                    yield undo(polynomial_tree(powers, whole))
+                yield undo(polynomial_tree(powers, found))
+                if left < _EXACT:
                     break
 
 
@@ -74,16 +80,17 @@ class Quotients:
                 continue
             weight = (few.y.abs() ** (exponent - 1) * few.scale).reciprocal()
             for degree in range(1, _HIGHEST_OF_QUOTIENT.get(inputs, 2) + 1):
-                powers = _powers(inputs, degree)
+                powers = exponents_up_to(inputs, degree)
                 if 2 * len(powers) > min(_MOST_TERMS, len(y) / _ROWS_PER_TERM):
                     break
-                design = _design(few.x, powers)
-                found = likeliest_quotient(design, y, weight) if noisy else _quotient(design, y)
+                design = monomial_values(few.x, powers)
+                exact = _quotient(design, y)  # whatever is thought of the noise: poles may pass for it
+                found = likeliest_quotient(design, y, weight) if exact is None and noisy else exact
                 if found is not None:
                     tree = _divided(powers, *found)
                     yield tree if exponent == 1 else _root(tree, problem)
-                    if not noisy:
-                        break
+                if exact is not None:
+                    break
 
 
 def _root(tree: Tree, problem: Problem) -> Tree:
@@ -95,14 +102,15 @@ def _divided(powers: Tensor, above: Tensor, below: Tensor) -> Tree:
     inner = below[1:][below[1:] != 0]
     # Of one term and a constant, the constant is the number inside 1/x, and a factor of the term would be one too many.
     lead = inner[0] if len(inner) == 1 else below.abs().max() * below[below != 0][0].sign()
-    return product_of(_polynomial(powers, above / lead), Curve("1/x", _polynomial(powers, below / lead)))
+    return product_of(polynomial_tree(powers, above / lead), Curve("1/x", polynomial_tree(powers, below / lead)))
 
 
 def _quotient(design: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
     """Coefficients above and below of the quotient that y is without noise, or None where it is none."""
     size = design.norm(dim=0)
-    scale = float(y.abs().mean())
+    scale = float(y.abs().median())
     both = torch.cat([design / size, -design * (y / scale).unsqueeze(1) / size], dim=1)
+    both = both / both.norm(dim=1, keepdim=True)  # rows near a pole would hide all others
     _, values, vectors = torch.linalg.svd(both, full_matrices=False)
     if not float(values[-1]) < 1e-11 * float(values[0]) or float(values[-2]) < 1e-9 * float(values[0]):
         return None
@@ -112,46 +120,6 @@ def _quotient(design: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
     shares = torch.cat([above * size, below * size * scale]).abs()
     keep = shares > _NEGLIGIBLE * shares.max()
     return torch.where(keep[:count], above, 0.0), torch.where(keep[count:], below, 0.0)
-
-
-def _powers(inputs: int, degree: int) -> Tensor:
-    """Exponents of all monomials up to a degree, the lowest first, shape (K, I)."""
-    rows = []
-    for total in range(degree + 1):
-        for chosen in itertools.combinations_with_replacement(range(inputs), total):
-            rows.append([chosen.count(i) for i in range(inputs)])
-    return torch.tensor(rows)
-
-
-def _design(x: Tensor, powers: Tensor) -> Tensor:
-    return torch.stack([(x**row).prod(dim=1) for row in powers], dim=1)
-
-
-def _sparse(design: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, float]:
-    """Coefficients without terms that do not count, shape (K,), and the relative error."""
-    size = design.norm(dim=0)
-    weighted = design * weight.unsqueeze(1) / size
-    goal = target * weight
-    keep = torch.ones(design.shape[1], dtype=torch.bool)
-    spread = float((goal - goal.mean()).norm()) or 1.0
-    result, left = torch.zeros_like(size), 1.0
-    for _ in range(_MOST_ROUNDS):
-        part = weighted[:, keep]
-        found = torch.linalg.lstsq(part, goal.unsqueeze(1), driver="gelsd").solution.squeeze(1)
-        rest = goal - part @ found
-        left = float(rest.norm()) / spread
-        variance = float(rest.square().sum()) / max(len(goal) - part.shape[1], 1)
-        sigma = (variance * torch.linalg.pinv(part.T @ part, hermitian=True).diagonal()).clamp_min(0).sqrt()
-        result = torch.zeros_like(size)
-        result[keep] = found
-        strength = found.abs() / torch.maximum(_NEGLIGIBLE / _SIGMAS * found.abs().max(), sigma).clamp_min(_TINY)
-        weak = int((strength < _SIGMAS).sum())
-        if weak == 0 or len(strength) == 1:
-            break
-        # Terms that resemble each other are all weak until some of them are gone.
-        least = strength.argsort()[: max(1, weak // 4)]
-        keep[keep.nonzero().flatten()[least]] = False
-    return result / size, left
 
 
 def _with_whole_ratios(coefficients: Tensor) -> Tensor | None:
@@ -164,12 +132,3 @@ def _with_whole_ratios(coefficients: Tensor) -> Tensor | None:
             unit = float((coefficients * whole).sum() / whole.square().sum())
             return unit * whole
     return None
-
-
-def _polynomial(powers: Tensor, coefficients: Tensor) -> Tree:
-    terms = [
-        monomial({i: float(p) for i, p in enumerate(row) if p}, c)
-        for row, c in zip(powers.tolist(), coefficients.tolist(), strict=True)
-        if c
-    ]
-    return sum_of(*terms)

@@ -14,7 +14,7 @@ from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.subsets import best_subsets
-from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scaled
+from edgewise.discovery.tree import Curve, Input, Tree, evaluate, power, product_of, scaled
 
 _ROWS, _NOISY_ROWS = 400, 1500
 _MOST_FACTORS = 2
@@ -22,7 +22,9 @@ _KEPT = 8
 _STEPS = 3  # after a linear fit of logarithms
 _EXACT = 1e-11
 _SHARE_OF_NOISE = 0.02  # below it no more factors are tried
-_LEAST = 1e-3  # of the largest |y|: smaller values have no logarithm to rely on
+_FEWEST_ROWS = 4
+_OTHER_SIGN = 0.01  # share of the large values that noise may have turned
+_SIGMAS = 4.0  # of noise: smaller values have no logarithm to rely on
 _NEGLIGIBLE = 1e-9  # exponents that are none
 
 
@@ -34,15 +36,19 @@ class Products:
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
         """Formulas, those of fewer factors first."""
         del solve
-        few = problem.reduced(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
-        large = few.y.abs() > (_LEAST * few.y.abs().max() if problem.noise > NOISY else 0)
-        x, y, scale = few.x[large], few.y[large], few.scale[large]
+        noisy = problem.noise > NOISY
+        few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
+        x = few.x
+        large = few.y.abs() / few.scale > (_SIGMAS * problem.noise * problem.spread if noisy else 0)
+        y, scale = few.y[large], few.scale[large]
+        if len(y) < _FEWEST_ROWS:
+            return
         usable = [i for i in range(x.shape[1]) if bool((x[:, i] != 0).all()) and float(x[:, i].abs().log().std()) > 0]
         if len(y) < len(usable) + 3 or float(y.abs().log().std()) == 0:
             return
-        weight = (y.abs() / scale if problem.noise > NOISY else torch.ones_like(y)).unsqueeze(1)
+        weight = (y.abs() / scale if noisy else torch.ones_like(y)).unsqueeze(1)
         weight = weight / weight.mean()
-        base = torch.cat([torch.ones_like(weight), x[:, usable].abs().log()], dim=1)
+        base = torch.cat([torch.ones_like(x[:, :1]), x[:, usable].abs().log()], dim=1)
         powers, exponentials = _factors(x, problem.rules)
         library = Library.of([powers, exponentials])
         columns = torch.cat([powers.values.abs().log(), exponentials.values], dim=1)
@@ -50,20 +56,21 @@ class Products:
         target = y.abs().log().unsqueeze(1) * weight
         subsets = best_subsets(
             target.squeeze(1),
-            base * weight,
-            columns[:, finite] * weight,
+            base[large] * weight,
+            columns[large][:, finite] * weight,
             most=_MOST_FACTORS,
             kept=_KEPT,
             enough=max(_EXACT, _SHARE_OF_NOISE * problem.noise),
+            price=library.prices()[finite] if noisy else None,
         )
         for subset in subsets:
             chosen = finite[list(subset.columns)]
             design = torch.cat([base, columns[:, chosen]], dim=1)
-            found = torch.linalg.lstsq(design * weight, target).solution.squeeze(1)
-            left = (design @ found).unsqueeze(1) * weight - target
-            sigma = _standard_errors(design * weight, left)
-            if problem.noise > NOISY:
-                found = _unbiased(design, found, y.abs(), scale)
+            weighted = design[large] * weight
+            found = torch.linalg.lstsq(weighted, target).solution.squeeze(1)
+            sigma = _standard_errors(weighted, weighted @ found.unsqueeze(1) - target)
+            if noisy:
+                found = _unbiased(design, found, few.y * _signs(few.y, large), few.scale)
             exponents = [simple_exponent(float(p), float(s)) for p, s in zip(found, sigma, strict=True)]
             factors: list[Tree] = [
                 power(_positive(Input(i), x[:, i], p), p)
@@ -80,7 +87,7 @@ class Products:
                     factors.append(Curve("exp", scaled(tree, float(raw))))
             if not factors:
                 continue
-            yield _with_sign(product_of(*factors), float(found[0]), problem)
+            yield _with_its_factor(product_of(*factors), problem)
 
 
 def _factors(x: Tensor, rules: Rules) -> tuple[Library, Library]:
@@ -99,6 +106,14 @@ def _factors(x: Tensor, rules: Rules) -> tuple[Library, Library]:
     powers = powers[powers.values.isfinite().all(dim=0).nonzero().squeeze(1)].allowed(rules)
     exponentials = Library.of([whole, angles]).allowed(rules)
     return powers, exponentials if "exp" not in rules.forbidden else exponentials[torch.zeros(0, dtype=torch.long)]
+
+
+def _signs(y: Tensor, large: Tensor) -> Tensor:
+    """The sign that nearly all large values have, or that of each value, shape (N,)."""
+    share = float((y[large] > 0).double().mean())
+    if min(share, 1 - share) < _OTHER_SIGN:
+        return torch.full_like(y, 1.0 if share > 0.5 else -1.0)
+    return y.sign()
 
 
 def _unbiased(design: Tensor, start: Tensor, y: Tensor, scale: Tensor) -> Tensor:
@@ -128,8 +143,9 @@ def _positive(tree: Tree, values: Tensor, exponent: float) -> Tree:
     return scaled(tree, -1.0) if float(values.max()) <= 0 else Curve("abs", tree)
 
 
-def _with_sign(product: Tree, logarithm: float, problem: Problem) -> Tree:
-    """The product times its constant, of the sign that fits better."""
-    tree = scaled(product, math.exp(min(logarithm, 700.0)))
-    other = scaled(product, -math.exp(min(logarithm, 700.0)))
-    return min((tree, other), key=problem.error)
+def _with_its_factor(product: Tree, problem: Problem) -> Tree:
+    """The product times the constant that fits best once its exponents are simple."""
+    values, target = evaluate(product, problem.x) / problem.scale, problem.y / problem.scale
+    size = values.abs().max()
+    factor = float((values / size) @ target / (values / size).square().sum() / size)
+    return scaled(product, factor) if math.isfinite(factor) else product

@@ -42,24 +42,26 @@ class Strip:
 def _factors(problem: Problem) -> dict[int, float]:
     """Inputs without which a smooth fit is no worse once they are divided out, with their exponents."""
     x, y = problem.x, problem.y
-    rest = [i for i in range(x.shape[1]) if bool((x[:, i] > 0).all()) and float(x[:, i].log().std()) > 0]
+    rest = [i for i in range(x.shape[1]) if bool((x[:, i] != 0).all()) and float(x[:, i].abs().log().std()) > 0]
     present = list(range(x.shape[1]))
     scale = problem.scale
     error, around = smooth_residual(x, y, scale, problem.seed)
     chosen: dict[int, float] = {}
-    while len(present) > 1 and error < _HOPELESS * around and time.monotonic() < problem.deadline:
-        slopes = _slopes(x[:, rest].log(), y) if rest else []
+    while len(present) > 1 and time.monotonic() < problem.deadline:
+        slopes = _slopes(x[:, rest].abs().log(), y) if rest else []
         tried = [
             (_residual_without(x[:, [k for k in present if k != i]], y, scale, x[:, i] ** p, problem.seed), i, p)
             for i, slope in zip(rest, slopes, strict=True)
             for p in _EXPONENTS
-            if abs(p - slope) < _REACH
+            if abs(p - slope) < _REACH and (p == round(p) or float(x[:, i].min()) > 0)
         ]
-        if not tried or min(tried)[0] > _WORTH * error:
+        # With a pole in the factor a smooth fit may explain nothing before it is divided out.
+        if not tried or min(tried)[0] > min(_WORTH * error, _HOPELESS * around):
             break
         error, index, exponent = min(tried)
         chosen[index] = exponent
-        y, scale = y / x[:, index] ** exponent, scale / x[:, index] ** exponent
+        factor = x[:, index] ** exponent
+        y, scale = y / factor, scale / factor.abs()
         present.remove(index)
         rest.remove(index)
         if float(y.std()) <= 1e-12 * float(y.abs().max()):
@@ -69,7 +71,7 @@ def _factors(problem: Problem) -> dict[int, float]:
 
 def _residual_without(x: torch.Tensor, y: torch.Tensor, scale: torch.Tensor, factor: torch.Tensor, seed: int) -> float:
     """What a smooth fit leaves of y, in units of its errors, once a factor is divided out."""
-    return smooth_residual(x, y / factor, scale / factor, seed)[0]
+    return smooth_residual(x, y / factor, scale / factor.abs(), seed)[0]
 
 
 def _slopes(logs: torch.Tensor, y: torch.Tensor) -> list[float]:

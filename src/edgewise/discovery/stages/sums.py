@@ -48,6 +48,7 @@ class Sums:
         few = problem.reduced(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
         library = terms(few.x, problem.rules.own).allowed(problem.rules)
         noisy = problem.noise > NOISY
+        price = library.prices() if noisy else None
         transformed = islice(few.transformed(), _MOST_TRANSFORMS if noisy else None)
         for number, (undo, target, weight) in enumerate(transformed):
             if time.monotonic() > problem.deadline:
@@ -60,6 +61,7 @@ class Sums:
                 most=most if number == 0 else min(most, _MOST_TERMS_OF_TRANSFORMS),
                 kept=_KEPT,
                 enough=max(_EXACT, _SHARE_OF_NOISE * problem.noise),
+                price=price,
             )
             for subset in subsets[1:]:
                 chosen = list(subset.columns)
@@ -95,7 +97,7 @@ def terms(x: Tensor, own: Sequence[str] = ()) -> Library:
     parts.append(monomials(x, triple_exponents(inputs)))
     parts.append(unary(whole, own))
     found = Library.of(parts)
-    return found[torch.arange(min(len(found.trees), _MOST_COLUMNS, _MOST_VALUES // len(x)))].usable()
+    return found.first(min(_MOST_COLUMNS, _MOST_VALUES // len(x))).usable()
 
 
 def _plain_products(inputs: int) -> list[list[float]]:

@@ -1,0 +1,75 @@
+"""Linear fits of many terms of which few count, and polynomials as trees."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from edgewise.discovery.tree import Tree, monomial, sum_of
+
+_NEGLIGIBLE = 1e-8  # share of a term
+_SIGMAS = 4.0  # a term that counts is as many standard errors from 0
+_MOST_ROUNDS = 60
+_TINY = 1e-300
+
+
+def exponents_up_to(inputs: int, degree: int) -> Tensor:
+    """Exponents of all monomials up to a degree, the lowest first, shape (K, I)."""
+    rows = []
+    for total in range(degree + 1):
+        for chosen in itertools.combinations_with_replacement(range(inputs), total):
+            rows.append([chosen.count(i) for i in range(inputs)])
+    return torch.tensor(rows)
+
+
+def monomial_values(x: Tensor, powers: Tensor) -> Tensor:
+    """Monomials of the columns of x of shape (N, I), shape (N, K)."""
+    return torch.stack([(x**row).prod(dim=1) for row in powers], dim=1)
+
+
+def sparse_fit(design: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, float]:
+    """A linear fit from which terms that do not count are left out, a few at a time.
+
+    Args:
+        design: the terms, shape (N, K).
+        target: shape (N,).
+        weight: how much each row counts, the inverse of its error, shape (N,).
+
+    Returns:
+        Coefficients, 0 for terms that are left out, shape (K,), and the error relative to the target's spread.
+    """
+    size = design.norm(dim=0)
+    weighted = design * weight.unsqueeze(1) / size
+    goal = target * weight
+    keep = torch.ones(design.shape[1], dtype=torch.bool)
+    spread = float((goal - goal.mean()).norm()) or 1.0
+    result, left = torch.zeros_like(size), 1.0
+    for _ in range(_MOST_ROUNDS):
+        part = weighted[:, keep]
+        found = torch.linalg.lstsq(part, goal.unsqueeze(1), driver="gelsd").solution.squeeze(1)
+        rest = goal - part @ found
+        left = float(rest.norm()) / spread
+        variance = float(rest.square().sum()) / max(len(goal) - part.shape[1], 1)
+        sigma = (variance * torch.linalg.pinv(part.T @ part, hermitian=True).diagonal()).clamp_min(0).sqrt()
+        result = torch.zeros_like(size)
+        result[keep] = found
+        strength = found.abs() / torch.maximum(_NEGLIGIBLE / _SIGMAS * found.abs().max(), sigma).clamp_min(_TINY)
+        weak = int((strength < _SIGMAS).sum())
+        if weak == 0 or len(strength) == 1:
+            break
+        # Terms that resemble each other are all weak until some of them are gone.
+        least = strength.argsort()[: max(1, weak // 4)]
+        keep[keep.nonzero().flatten()[least]] = False
+    return result / size, left
+
+
+def polynomial_tree(powers: Tensor, coefficients: Tensor) -> Tree:
+    """Σ c_k·Π x_i^p_ki without the terms whose coefficient is 0."""
+    terms = [
+        monomial({i: float(p) for i, p in enumerate(row) if p}, c)
+        for row, c in zip(powers.tolist(), coefficients.tolist(), strict=True)
+        if c
+    ]
+    return sum_of(*terms)

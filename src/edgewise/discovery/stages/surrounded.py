@@ -1,0 +1,103 @@
+"""y = P(x) + g(x)·Q(x) with polynomials P and Q around one function g of a library, by linear fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from edgewise.basis import Chebyshev
+from edgewise.discovery.library import Library, arguments, inputs_of, monomials, pair_exponents, turns, unary
+from edgewise.discovery.polynomial_fit import exponents_up_to, monomial_values, polynomial_tree, sparse_fit
+from edgewise.discovery.problem import NOISY, Problem
+from edgewise.discovery.rules import Rules
+from edgewise.discovery.stage import Solve
+from edgewise.discovery.tree import Tree, product_of, sum_of
+
+_DEGREES = {  # of P and Q by the number of inputs
+    1: ((3, 2),),
+    2: ((5, 3), (0, 6)),
+    3: ((4, 2), (0, 4)),
+    4: ((3, 2), (0, 3)),
+    5: ((2, 2), (0, 3)),
+}
+_DEGREES_OF_MANY = ((2, 1),)
+_ROWS, _NOISY_ROWS = 300, 900
+_ROWS_PER_TERM = 3
+_MOST_COLUMNS, _MOST_FUNCTIONS = 6000, 2000
+_MOST_TERMS = 12  # so many come close to any smooth function
+_CHUNK = 50
+_KEPT, _NOISY_KEPT = 2, 4
+_GOOD = 1e-6  # share of the target that the right function may leave
+_TOLERATED = 1.2  # times the noise
+_LARGEST = 1e6
+
+
+class Surrounded:
+    """See the module."""
+
+    name = "polynomials around a function"
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """Formulas with the terms that count, those of the best functions first."""
+        del solve
+        noisy = problem.noise > NOISY
+        few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
+        inputs = few.x.shape[1]
+        if float(few.x.abs().amax()) > _LARGEST:
+            return
+        functions = _functions(few.x, problem.rules)
+        price = functions.prices() if noisy else torch.zeros(len(functions.trees))
+        weight = few.scale.reciprocal()
+        enough = max(_GOOD, _TOLERATED * problem.noise)
+        for degrees in _DEGREES.get(inputs, _DEGREES_OF_MANY):
+            of_sum, of_factor = (exponents_up_to(inputs, degree) for degree in degrees)
+            if len(few.y) < _ROWS_PER_TERM * (len(of_sum) + len(of_factor)):
+                continue
+            left = _left(few, weight, functions, of_sum, of_factor)
+            beside, inside = monomial_values(few.x, of_sum), monomial_values(few.x, of_factor)
+            best = (len(few.y) * left.log2() + price).argsort(stable=True)[: _NOISY_KEPT if noisy else _KEPT]
+            for place in best[left[best] < enough].tolist():
+                design = torch.cat([beside, functions.values[:, [place]] * inside], dim=1)
+                found, _ = sparse_fit(design, few.y, weight)
+                if int((found != 0).sum()) > _MOST_TERMS:
+                    continue
+                outer, factor = found.split([len(of_sum), len(of_factor)])
+                around = product_of(functions.trees[place], polynomial_tree(of_factor, factor))
+                yield sum_of(polynomial_tree(of_sum, outer), around)
+
+
+def _functions(x: Tensor, rules: Rules) -> Library:
+    """What may stand for g, the simplest first."""
+    columns = inputs_of(x)
+    whole = arguments(x)
+    plain = whole.first(len(whole.trees) // 3)  # what follows are the same, with 1 added to them and taken from 1
+    single = unary(columns, rules.own)
+    below = Library.of([columns, monomials(x, [row for row in pair_exponents(x.shape[1]) if row.count(1.0) == 2])])
+    quotients = below.curves("1/x").times(Library.of([columns, single]))
+    parts = [single, turns(columns), plain, quotients, unary(plain, rules.own), turns(plain), whole, unary(whole)]
+    return Library.of(parts).first(_MOST_COLUMNS).usable().allowed(rules).first(_MOST_FUNCTIONS)
+
+
+def _left(problem: Problem, weight: Tensor, functions: Library, of_sum: Tensor, of_factor: Tensor) -> Tensor:
+    """What each function leaves of the target, as a share of its spread, shape (F,)."""
+    x = problem.x
+    ends = torch.stack([x.amin(dim=0), x.amax(dim=0)], dim=1)
+    series = Chebyshev(degree=int(max(of_sum.max(), of_factor.max()))).values(x, ends)
+    beside, inside = (
+        torch.stack([series[:, torch.arange(x.shape[1]), row].prod(dim=1) for row in table], dim=1)
+        for table in (of_sum, of_factor)
+    )
+    q = torch.linalg.qr(beside * weight.unsqueeze(1)).Q
+    goal = problem.y * weight
+    spread = (goal - weight * problem.mean).norm()
+    rest = goal - q @ (q.T @ goal)
+    left = []
+    for values in functions.values.T.split(_CHUNK):
+        block = (values * weight).unsqueeze(2) * inside
+        block = block / block.norm(dim=1, keepdim=True)
+        own = torch.linalg.qr(block - q @ (q.T @ block)).Q
+        after = rest - (own @ (own.mT @ rest.unsqueeze(1))).squeeze(2)
+        left.append(after.norm(dim=1) / spread)
+    return torch.cat(left)
