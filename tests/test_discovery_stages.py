@@ -23,6 +23,7 @@ from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.stages.surrounded import Surrounded
+from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, noise_level, smooth_error
 from edgewise.discovery.tree import Curve, Input, constant, constants, evaluate, sum_of
@@ -224,6 +225,28 @@ def test_polynomials_around_a_function(name, uniform, normal, factor):
     assert min(float((evaluate(tree, x) - y).square().mean().sqrt()) for tree in trees) < noise / 3
 
 
+QUOTIENTS = {
+    "below": lambda a, x: (x[:, 1] * x[:, 2] - a * x[:, 0]) / (x[:, 1] + x[:, 2] + (a * 2 + x[:, 0].exp())),
+    "above": lambda a, x: (x[:, 0].log() + a * x[:, 1]) / (x[:, 1] * x[:, 2] + 1),
+    "with a pole": lambda a, x: (x[:, 1] * x[:, 2] - a * x[:, 0]) / (x[:, 0] + a - x[:, 1].exp()),
+    "large somewhere": lambda a, x: (x[:, 0] ** 2 + a * x[:, 2]) / (x[:, 1] + (x[:, 0] * x[:, 1]).exp()),
+}
+
+
+@pytest.mark.parametrize("name", QUOTIENTS)
+def test_quotients_around_a_function(name, uniform, factor):
+    x = uniform(0.8, 4.5, 800, 3)
+    y = QUOTIENTS[name](factor, x)
+    assert best(SurroundedQuotients(), problem(x, y)) < EXACT
+    assert best(SurroundedQuotients(), problem(x, y, noise=0.3)) < EXACT  # poles may pass for noise
+
+
+def test_what_is_no_quotient_is_left_alone(uniform, normal):
+    x = uniform(0.5, 3, 800, 2)
+    assert list(SurroundedQuotients().propose(problem(x, normal(800)), lambda smaller: [])) == []
+    assert list(SurroundedQuotients().propose(problem(x, (x[:, 0] * x[:, 1] ** 1.5).sin()), lambda smaller: [])) == []
+
+
 def test_many_terms_that_come_close_are_no_formula(uniform):
     x = uniform(0.5, 3, 800, 1)
     assert list(Surrounded().propose(problem(x, (x[:, 0].log() ** 2).exp()), lambda smaller: [])) == []
@@ -234,6 +257,12 @@ def test_sums_of_few_terms(uniform, factor):
     y = factor * (x[:, 0] * x[:, 1]).sin() - x[:, 2].exp() + 0.5
     assert best(Sums(), problem(x, y)) < EXACT
     assert best(Sums(), problem(x, (y - y.min() + 1).reciprocal())) < EXACT
+
+
+def test_functions_of_functions_are_terms(uniform, factor):
+    x = uniform(1, 4, 500, 2)
+    y = factor * x[:, 0].exp().sin() - (x[:, 1] + 2 * factor).cos()  # more turns than a smooth fit follows
+    assert best(Sums(), problem(x, y)) < EXACT
 
 
 def test_separable_parts(uniform):
@@ -305,9 +334,13 @@ def test_changes_of_two_shapes_are_no_curve_times_a_function(uniform):
     assert list(modulated(given, surrogate, 0.9 * x, lambda smaller: [Input(0)])) == []
 
 
-@pytest.mark.parametrize(
-    "stage", [Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Surrounded(), Structure()]
-)
+ON_ONE_PROBLEM = (
+    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Surrounded(), SurroundedQuotients(),
+    Structure(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ON_ONE_PROBLEM)
 @pytest.mark.parametrize("rows", [2, 3, 5])
 def test_few_rows_and_constant_columns_are_met(stage, rows, uniform):
     x = torch.cat([uniform(0.5, 1, rows, 1), torch.full((rows, 1), 2.0, dtype=F64)], dim=1)
@@ -383,6 +416,8 @@ def test_the_front_has_no_formula_that_another_one_beats():
         Finding(Curve("sin", Input(0)), 0.3, ""),
     ]
     assert [each.error for each in front(given)] == [0.3, 0.5]
+    rounding = [Finding(Input(0), 3e-16, ""), Finding(Curve("sin", Input(0)), 1e-16, "")]
+    assert [each.error for each in front(rounding)] == [3e-16]  # the simpler one is as exact
 
 
 def test_a_smooth_fit_tells_noise_from_a_function(uniform, normal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from edgewise.discovery.tree import Curve, Input, Tree, complexity, monomial, po
 from edgewise.primitives import get_primitive
 from edgewise.symbolic import BITS_PER_NODE
 
-_MOST_INPUTS_OF_TRIPLES = 6
+_MOST_INPUTS_OF_TRIPLES, _MOST_INPUTS_OF_ALL_PAIRS, _MOST_INPUTS_OF_THREE_TERMS = 6, 2, 3
 _SCALES_OF_TURNS = (1.0, 0.5, 2.0, torch.pi)
 _SAME = 1e-9  # distance of two standard columns that are one
 _PAIRS = (
@@ -142,6 +142,32 @@ def sums_of_two(library: Library) -> Library:
     return Library(trees, torch.stack(values, dim=1) if values else library.values[:, :0])
 
 
+def combinations_of_inputs(x: Tensor) -> Library:
+    """What functions of several inputs may be functions of: arguments, sums of simple terms, and products of sums."""
+    columns = inputs_of(x)
+    sums = sums_of_two(columns)
+    factors = Library.of([columns, columns.shifted(1.0), columns.shifted(1.0, -1.0), sums])
+    return Library.of([arguments(x), _sums_of_simple_terms(x), sums.times(factors)]).usable()
+
+
+def _sums_of_simple_terms(x: Tensor) -> Library:
+    """Sums and differences of two or three of the inputs, their squares, and products and quotients of two of them."""
+    inputs = x.shape[1]
+    columns = inputs_of(x)
+    simple = [row for row in pair_exponents(inputs) if max(map(abs, row)) == 1]
+    pairs = monomials(x, simple if inputs > _MOST_INPUTS_OF_ALL_PAIRS else pair_exponents(inputs))
+    two = sums_of_two(Library.of([columns, columns.curves("x^2"), pairs]))
+    if inputs > _MOST_INPUTS_OF_THREE_TERMS:
+        return two
+    few = Library.of([columns, monomials(x, simple)])
+    signs = tuple(product((1.0, -1.0), repeat=2))
+    chosen = [(i, j, k, p, q) for i, j, k in combinations(range(len(few.trees)), 3) for p, q in signs]
+    trees = [sum_of(few.trees[i], scaled(few.trees[j], p), scaled(few.trees[k], q)) for i, j, k, p, q in chosen]
+    values = [few.values[:, i] + p * few.values[:, j] + q * few.values[:, k] for i, j, k, p, q in chosen]
+    three = Library(trees, torch.stack(values, dim=1) if values else few.values[:, :0])
+    return Library.of([two, three])
+
+
 def mixed_sums(x: Tensor) -> Library:
     """x_i ± x_j·x_k, x_i ± x_j/x_k, (x_i ± x_j)·x_k, (x_i ± x_j)/x_k."""
     columns = inputs_of(x)
@@ -169,6 +195,11 @@ def unary(library: Library, own: Sequence[str] = ()) -> Library:
     """Elementary functions, and primitives of one's own, of every column."""
     parts = [library.curves(name) for name in (*_UNARY, *own)]
     return Library.of([*parts, library.curves("exp", -1.0), library.curves("tanh")])
+
+
+def nested(x: Tensor, own: Sequence[str] = ()) -> Library:
+    """Elementary functions of elementary functions of single inputs."""
+    return unary(unary(inputs_of(x), own), own)
 
 
 def arguments(x: Tensor) -> Library:

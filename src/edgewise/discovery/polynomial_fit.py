@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from edgewise.discovery.tree import Tree, monomial, sum_of
+from edgewise.discovery.tree import Curve, Tree, monomial, product_of, scaled, sum_of
 
 _NEGLIGIBLE = 1e-8  # share of a term
 _SIGMAS = 4.0  # a term that counts is as many standard errors from 0
@@ -65,11 +66,24 @@ def sparse_fit(design: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, 
     return result / size, left
 
 
+def monomial_trees(powers: Tensor) -> list[Tree]:
+    """Monomials of given exponents, shape (K, I), as trees."""
+    return [monomial({i: float(p) for i, p in enumerate(row) if p}) for row in powers.tolist()]
+
+
+def combination(trees: Sequence[Tree], coefficients: Tensor) -> Tree:
+    """Σ c_k·tree_k without the terms whose coefficient is 0."""
+    return sum_of(*(scaled(tree, c) for tree, c in zip(trees, coefficients.tolist(), strict=True) if c))
+
+
 def polynomial_tree(powers: Tensor, coefficients: Tensor) -> Tree:
     """Σ c_k·Π x_i^p_ki without the terms whose coefficient is 0."""
-    terms = [
-        monomial({i: float(p) for i, p in enumerate(row) if p}, c)
-        for row, c in zip(powers.tolist(), coefficients.tolist(), strict=True)
-        if c
-    ]
-    return sum_of(*terms)
+    return combination(monomial_trees(powers), coefficients)
+
+
+def quotient_tree(trees: Sequence[Tree], above: Tensor, below: Tensor) -> Tree:
+    """Σ a_k·tree_k over Σ b_k·tree_k, where the first tree is a number."""
+    inner = below[1:][below[1:] != 0]
+    # Of one term and a constant, the constant is the number inside 1/x, and a factor of the term would be one too many.
+    lead = inner[0] if len(inner) == 1 else below.abs().max() * below[below != 0][0].sign()
+    return product_of(combination(trees, above / lead), Curve("1/x", combination(trees, below / lead)))

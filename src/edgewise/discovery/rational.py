@@ -20,6 +20,9 @@ _STILL = 1e-5  # gain of a step after which no more is to be had
 _SIGMAS = 4.0  # a term that counts is as many standard errors from 0
 _GONE_AT_ONCE = 4  # one of so many weak terms, as terms that resemble each other are all weak
 _TINY = 1e-300
+_EXACT, _ONLY = 1e-11, 1e-9  # least and second singular value, relative to the largest, where there is one quotient
+_NEGLIGIBLE = 1e-8  # share of a term of it
+_BALANCINGS = 3
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,32 @@ class _Fit:
                 return fewer
             gone //= 2
         return None
+
+
+def exact_quotient(columns: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Coefficients of P and Q where y is exactly their quotient: a null vector of P − y·Q.
+
+    Args:
+        columns: what P and Q are combinations of, a constant first, shape (N, K).
+        y: target, shape (N,).
+
+    Returns:
+        Those of P and those of Q, shape (K,) each, or None where there is no quotient or more than one.
+    """
+    both = torch.cat([columns, -columns * y.unsqueeze(1)], dim=1)
+    size = torch.ones_like(both[0])
+    for _ in range(_BALANCINGS):  # rows near a pole, and terms that are large somewhere, would hide all others
+        norm = both.norm(dim=0).clamp_min(_TINY)
+        both, size = both / norm, size * norm
+        both = both / both.norm(dim=1, keepdim=True)
+    if not bool(both.isfinite().all()):
+        return None
+    _, values, vectors = torch.linalg.svd(both, full_matrices=False)
+    if not float(values[-1]) < _EXACT * float(values[0]) or float(values[-2]) < _ONLY * float(values[0]):
+        return None
+    found = vectors[-1]
+    above, below = torch.where(found.abs() > _NEGLIGIBLE * found.abs().max(), found / size, 0.0).chunk(2)
+    return above, below
 
 
 def likeliest_quotient(columns: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

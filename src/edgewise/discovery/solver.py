@@ -29,6 +29,7 @@ from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.stages.surrounded import Surrounded
+from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.surrogate import looks_like_noise
 from edgewise.discovery.tree import Tree, complexity, constant, constants, evaluate, network_of, tree_of
 from edgewise.primitives import Primitive, get_primitive, primitives, register_primitive
@@ -37,8 +38,8 @@ from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 DIRECT: tuple[Stage, ...] = (
-    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(), Combined(),
-    Additive(), Curves.deepest(), Breaks(),
+    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(),
+    SurroundedQuotients(), Combined(), Additive(), Curves.deepest(), Breaks(),
 )  # fmt: skip
 """Stages that need no more than seconds."""
 STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())
@@ -55,6 +56,7 @@ _MORE = 8  # proposals of a stage that are looked at after such a formula: the n
 _READABLE = 60  # complexity of a formula whose constants are worth the time
 _NOISE = 3e-4  # errors below are no noise that a measurement has
 _FEWEST_ROWS = 50
+_ROUNDING = 1e-13  # errors below differ by chance
 _BETTER = 0.99  # factor by which a more complex formula has to lower the error to be worth showing
 
 
@@ -213,7 +215,7 @@ def front(found: Sequence[Finding]) -> list[Finding]:
     """Those of which none is both simpler and better, the best first."""
     kept: list[Finding] = []
     for each in sorted(found, key=lambda each: (complexity(each.tree), each.error)):
-        if not kept or each.error < _BETTER * kept[-1].error:
+        if not kept or max(each.error, _ROUNDING) < _BETTER * kept[-1].error:
             kept.append(each)
     return kept[::-1]
 

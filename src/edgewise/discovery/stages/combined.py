@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from edgewise.discovery.library import arguments
+from edgewise.discovery.library import combinations_of_inputs
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Tree, evaluate, inputs_in, substituted
@@ -31,7 +31,7 @@ class Combined:
         if inputs < 2:
             return
         few = problem.thinned(_ROWS)
-        library = arguments(few.x).allowed(problem.rules)
+        library = combinations_of_inputs(few.x).allowed(problem.rules)
         ranks = few.y.argsort(stable=True).argsort().to(few.y.dtype)
         along = ranks[library.values.argsort(dim=0, stable=True)]
         unlike = along.diff(dim=0).square().mean(dim=0) / (2 * ranks.var())

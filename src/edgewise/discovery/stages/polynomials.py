@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
-from edgewise.discovery.polynomial_fit import exponents_up_to, monomial_values, polynomial_tree, sparse_fit
+from edgewise.discovery.polynomial_fit import (
+    exponents_up_to,
+    monomial_trees,
+    monomial_values,
+    polynomial_tree,
+    quotient_tree,
+    sparse_fit,
+)
 from edgewise.discovery.problem import NOISY, Problem
-from edgewise.discovery.rational import likeliest_quotient
+from edgewise.discovery.rational import exact_quotient, likeliest_quotient
 from edgewise.discovery.stage import Solve
-from edgewise.discovery.tree import Curve, Tree, product_of
+from edgewise.discovery.tree import Curve, Tree
 from edgewise.symbolic import Size, description_length
 
 _HIGHEST = {1: 10, 2: 5, 3: 4, 4: 4, 5: 3}  # degree by the number of inputs
@@ -21,7 +27,6 @@ _HIGHEST_OF_QUOTIENT = {1: 5, 2: 4, 3: 3, 4: 2}
 _ROWS_PER_TERM = 1.5
 _MOST_TERMS = 260
 _ROWS, _NOISY_ROWS = 600, 4000
-_NEGLIGIBLE = 1e-8  # share of a term of a quotient
 _EXACT = 1e-9
 _LOW, _ROUNDING = 5, 1e-12  # polynomials of higher degree come close to any smooth function: they have to be exact
 _MULTIPLES = (1, 2, 3, 4, 6)
@@ -84,10 +89,10 @@ class Quotients:
                 if 2 * len(powers) > min(_MOST_TERMS, len(y) / _ROWS_PER_TERM):
                     break
                 design = monomial_values(few.x, powers)
-                exact = _quotient(design, y)  # whatever is thought of the noise: poles may pass for it
+                exact = exact_quotient(design, y)  # whatever is thought of the noise: poles may pass for it
                 found = likeliest_quotient(design, y, weight) if exact is None and noisy else exact
                 if found is not None:
-                    tree = _divided(powers, *found)
+                    tree = quotient_tree(monomial_trees(powers), *found)
                     yield tree if exponent == 1 else _root(tree, problem)
                 if exact is not None:
                     break
@@ -96,30 +101,6 @@ class Quotients:
 def _root(tree: Tree, problem: Problem) -> Tree:
     root = Curve("sqrt", tree)
     return min((root, Curve("x", root, c=-1.0)), key=problem.error)
-
-
-def _divided(powers: Tensor, above: Tensor, below: Tensor) -> Tree:
-    inner = below[1:][below[1:] != 0]
-    # Of one term and a constant, the constant is the number inside 1/x, and a factor of the term would be one too many.
-    lead = inner[0] if len(inner) == 1 else below.abs().max() * below[below != 0][0].sign()
-    return product_of(polynomial_tree(powers, above / lead), Curve("1/x", polynomial_tree(powers, below / lead)))
-
-
-def _quotient(design: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Coefficients above and below of the quotient that y is without noise, or None where it is none."""
-    size = design.norm(dim=0)
-    scale = float(y.abs().median())
-    both = torch.cat([design / size, -design * (y / scale).unsqueeze(1) / size], dim=1)
-    both = both / both.norm(dim=1, keepdim=True)  # rows near a pole would hide all others
-    _, values, vectors = torch.linalg.svd(both, full_matrices=False)
-    if not float(values[-1]) < 1e-11 * float(values[0]) or float(values[-2]) < 1e-9 * float(values[0]):
-        return None
-    found = vectors[-1]
-    count = len(size)
-    above, below = found[:count] / size, found[count:] / size / scale
-    shares = torch.cat([above * size, below * size * scale]).abs()
-    keep = shares > _NEGLIGIBLE * shares.max()
-    return torch.where(keep[:count], above, 0.0), torch.where(keep[count:], below, 0.0)
 
 
 def _with_whole_ratios(coefficients: Tensor) -> Tensor | None:

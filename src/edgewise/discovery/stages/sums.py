@@ -14,6 +14,7 @@ from edgewise.discovery.library import (
     arguments,
     inputs_of,
     monomials,
+    nested,
     pair_exponents,
     sums_of_two,
     triple_exponents,
@@ -90,7 +91,7 @@ def terms(x: Tensor, own: Sequence[str] = ()) -> Library:
         parts += [angles, plain.times(turns(columns)), columns.times(angles)]
         roots = monomials(x, _roots(inputs))
         parts.append(Library.of([plain, roots]).times(Library.of([turns(columns), turns(sums_of_two(columns))])))
-        parts.append(simple.times(simple))
+        parts += [nested(x, own), simple.times(simple)]
     else:
         simple = Library.of([simple, unary(whole, own), turns(columns.curves("x^2"))]).usable()
         parts += [simple, simple.times(simple)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from edgewise.basis import Chebyshev
-from edgewise.discovery.library import Library, arguments, inputs_of, monomials, pair_exponents, turns, unary
+from edgewise.discovery.library import Library, arguments, inputs_of, monomials, nested, pair_exponents, turns, unary
 from edgewise.discovery.polynomial_fit import exponents_up_to, monomial_values, polynomial_tree, sparse_fit
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.rules import Rules
@@ -47,7 +47,7 @@ class Surrounded:
         inputs = few.x.shape[1]
         if float(few.x.abs().amax()) > _LARGEST:
             return
-        functions = _functions(few.x, problem.rules)
+        functions = surrounded_functions(few.x, problem.rules)
         price = functions.prices() if noisy else torch.zeros(len(functions.trees))
         weight = few.scale.reciprocal()
         enough = max(_GOOD, _TOLERATED * problem.noise)
@@ -68,15 +68,17 @@ class Surrounded:
                 yield sum_of(polynomial_tree(of_sum, outer), around)
 
 
-def _functions(x: Tensor, rules: Rules) -> Library:
-    """What may stand for g, the simplest first."""
+def surrounded_functions(x: Tensor, rules: Rules) -> Library:
+    """What may stand for g: functions of x of shape (N, I), the simplest first."""
     columns = inputs_of(x)
     whole = arguments(x)
     plain = whole.first(len(whole.trees) // 3)  # what follows are the same, with 1 added to them and taken from 1
     single = unary(columns, rules.own)
-    below = Library.of([columns, monomials(x, [row for row in pair_exponents(x.shape[1]) if row.count(1.0) == 2])])
+    products = [row for row in pair_exponents(x.shape[1]) if row.count(1.0) == 2]
+    below = Library.of([columns, monomials(x, products)])
     quotients = below.curves("1/x").times(Library.of([columns, single]))
-    parts = [single, turns(columns), plain, quotients, unary(plain, rules.own), turns(plain), whole, unary(whole)]
+    parts = [single, turns(columns), nested(x, rules.own), plain, quotients]
+    parts += [unary(plain, rules.own), turns(plain), whole, unary(whole)]
     return Library.of(parts).first(_MOST_COLUMNS).usable().allowed(rules).first(_MOST_FUNCTIONS)
 
 
