@@ -20,6 +20,7 @@ CASES = {
     "a quotient with a pole": lambda x: x[:, 0] / x[:, 1],
     "a difference": lambda x: x[:, 2] - x[:, 0],
     "a product of sums": lambda x: (x[:, 0] + x[:, 2]) * (x[:, 2] + 1),
+    "a function beside a product": lambda x: x[:, 0] * x[:, 1] + torch.exp(x[:, 1]),
     "a square beside a product": lambda x: x[:, 0] * x[:, 1] + x[:, 1] ** 2,
     "three terms": lambda x: x[:, 0] - x[:, 1] + x[:, 2] * x[:, 1],
     "three inputs": lambda x: x[:, 0] * (x[:, 1] + x[:, 2]),

@@ -151,14 +151,14 @@ def combinations_of_inputs(x: Tensor) -> Library:
 
 
 def _sums_of_simple_terms(x: Tensor) -> Library:
-    """Sums and differences of two or three of the inputs, their squares, and products and quotients of two of them."""
+    """Sums and differences of two or three of the inputs, functions of them, and products and quotients of two."""
     inputs = x.shape[1]
     columns = inputs_of(x)
     simple = [row for row in pair_exponents(inputs) if max(map(abs, row)) == 1]
     pairs = monomials(x, simple if inputs > _MOST_INPUTS_OF_ALL_PAIRS else pair_exponents(inputs))
-    two = sums_of_two(Library.of([columns, columns.curves("x^2"), pairs]))
     if inputs > _MOST_INPUTS_OF_THREE_TERMS:
-        return two
+        return sums_of_two(Library.of([columns, columns.curves("x^2"), pairs]))
+    two = sums_of_two(Library.of([columns, unary(columns), pairs]))
     few = Library.of([columns, monomials(x, simple)])
     signs = tuple(product((1.0, -1.0), repeat=2))
     chosen = [(i, j, k, p, q) for i, j, k in combinations(range(len(few.trees)), 3) for p, q in signs]
