@@ -31,7 +31,6 @@ _ROUNDING = 1e-8  # relative distance at which constants of an exact fit are tri
 _DENOMINATORS = (1, 2, 3, 4)
 _SHARPNESS = 0.1  # of the spacing of the exact numbers: what is known less well is left as it is
 _MOST_DECIMALS = 4
-_SHARPNESS_OF_DECIMALS = 0.2  # of the last digit
 _BITS_OF_DECIMALS = 4.0
 _REFIT_STEPS = 30
 
@@ -183,6 +182,7 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | No
             reached = minimise(OutputObjective(trial, x, y, loss, None, weights), steps=_REFIT_STEPS)
         if reached <= _allowed(near.value, len(x), y):
             model = trial
+            refused.clear()  # with one constant exact, others may be nearer to simple numbers
             notes.append(f"constant {candidate.value:.9g} of {block.primitive.name} taken as {candidate.exact:.9g}")
         else:
             refused.add(candidate.key)
@@ -274,7 +274,7 @@ def _simple_numbers(value: float, sigma: float, *, periodic: bool) -> Iterator[t
                 yield exact, extra + 1 + math.log2(abs(numerator)) + 2 * math.log2(denominator)
     for digits in range(1, _MOST_DECIMALS + 1):
         exact = round(value, digits)
-        known = sigma * _SIGMAS <= _SHARPNESS_OF_DECIMALS * 10.0**-digits
+        known = sigma * _SIGMAS <= _SHARPNESS * 10.0**-digits
         if known and exact and abs(value - exact) <= reach:
             yield exact, _BITS_OF_DECIMALS + math.log2(abs(exact) * 10.0**digits) + 2 * digits * math.log2(10)
             break
