@@ -1,5 +1,6 @@
 """The benchmark of formulas: its problems, its judge, its rows and its table."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -184,6 +185,17 @@ def test_a_rival_gets_the_rows_of_recover_and_is_judged_alike(monkeypatch):
     assert row["formula_rmse"] < 1e-12
     _, test_y = recover.test_rows(problem, 4)
     assert row["test_rmse"] == pytest.approx(np.sqrt(np.mean((0.5 - test_y) ** 2)) / np.std(test_y))
+
+
+def test_rivals_have_as_long_as_edgewise_took(tmp_path):
+    rows = Rows(tmp_path / "rows.jsonl")
+    for case, seconds in {"quick": 3.0, "slow": 25.0, "over the limit": 64.0, "failed": None}.items():
+        rows.append({"case": case, "contender": "edgewise 0.01", "seed": 0, "seconds": seconds})
+    options = argparse.Namespace(least_time=10.0, max_time=60.0)
+    expected = {"quick": 10.0, "slow": 25.0, "over the limit": 60.0, "failed": 60.0, "unknown": 60.0}
+    ours = [Rows(tmp_path / "none.jsonl"), rows]
+    assert {case: rivals.budget(case, 0.01, 0, ours, options) for case in expected} == expected
+    assert rivals.budget("quick", 0.0, 0, ours, options) == 60.0  # another level of noise
 
 
 @pytest.mark.parametrize("rival", rivals.RIVALS)
