@@ -12,6 +12,7 @@ import torch
 from edgewise.discovery.exponents import simple_exponent
 from edgewise.discovery.problem import Problem, transforms_of
 from edgewise.discovery.rational import likeliest_quotient
+from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, Finding, front, is_noise, refitted, solve
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.joins import joined
@@ -139,6 +140,13 @@ def test_products_of_powers(uniform, factor):
     assert best(Products(), problem(x, y)) < EXACT
 
 
+def test_products_of_inputs_and_targets_that_are_zero_somewhere(uniform, factor):
+    x = uniform(1, 3, 300, 3)
+    x[::50, 0], x[7, 1] = 0.0, x[7, 2]
+    assert best(Products(), problem(x, factor * x[:, 0] ** 1.5 / x[:, 1])) < EXACT
+    assert best(Products(), problem(x, factor * x[:, 0] * (x[:, 1] - x[:, 2]))) < EXACT
+
+
 def test_products_with_an_exponential(uniform, factor):
     x = uniform(0.5, 3, 200, 2)
     assert best(Products(), problem(x, x[:, 0] * (-factor * x[:, 1] * x[:, 0]).exp())) < EXACT
@@ -248,8 +256,31 @@ def test_what_is_no_quotient_is_left_alone(uniform, normal):
 
 
 def test_many_terms_that_come_close_are_no_formula(uniform):
-    x = uniform(0.5, 3, 800, 1)
-    assert list(Surrounded().propose(problem(x, (x[:, 0].log() ** 2).exp()), lambda smaller: [])) == []
+    x = uniform(1, 2, 800, 2)
+    # So smooth that thirty terms leave less than a millionth of it.
+    y = ((x[:, 0].sqrt() + 1.7).log() * x[:, 1].sqrt() / 3).exp()
+    assert list(Surrounded().propose(problem(x, y), lambda smaller: [])) == []
+
+
+@pytest.mark.parametrize("stage", [Surrounded(), SurroundedQuotients()])
+def test_constant_columns_are_left_out(stage, uniform, factor):
+    x = torch.cat([torch.full((800, 1), 2.0, dtype=F64), uniform(0.5, 3, 800, 2)], dim=1)
+    assert best(stage, problem(x, x[:, 1] ** 3 * factor + x[:, 2].log())) < EXACT
+
+
+def test_a_polynomial_has_no_function_in_it(uniform, normal):
+    x = uniform(0.5, 3, 800, 2)
+    y = x[:, 0] ** 2 + x[:, 1] + 0.01 * normal(800)
+    trees = Surrounded().propose(problem(x, y, noise=0.005), lambda smaller: [])
+    assert not any("c=0.0," in str(tree) for tree in trees)
+
+
+def test_forbidden_functions_are_replaced_by_others(uniform, factor):
+    x = uniform(0.5, 3, 800, 2)
+    given = problem(x, factor * x[:, 1] + x[:, 0] * x[:, 0].sin() ** 2)
+    trees = list(Surrounded().propose(replace(given, rules=Rules(frozenset({"cos"}))), lambda smaller: []))
+    assert min(given.error(tree) for tree in trees) < EXACT
+    assert not any("cos" in str(tree) for tree in trees)
 
 
 def test_sums_of_few_terms(uniform, factor):
@@ -502,6 +533,36 @@ def test_the_likeliest_quotient_has_no_bias(uniform, normal):
     assert (above / below[0]).tolist() == pytest.approx([1, 2, 0, 0], abs=0.15)
     assert (below / below[0]).tolist() == pytest.approx([1, 0, 0.5, 0], abs=0.15)
     assert int((above != 0).sum() + (below != 0).sum()) <= 4
+
+
+def test_some_rows_have_the_errors_of_all(uniform, normal):
+    x = uniform(-1.5, 1.5, 2000, 2)
+    y = (x[:, 0] + x[:, 1]).sinh() + 0.01 * normal(2000)
+    given = problem(x, y, noise=0.01 / float(y.std()))
+    some = given.some(y.abs() < 1)
+    assert some.noise * some.spread == pytest.approx(0.01, rel=0.05)
+    assert len(some.x) == len(some.y) == len(some.scale) == int((y.abs() < 1).sum())
+
+
+def test_a_part_is_as_noisy_as_its_target(uniform, normal):
+    x = uniform(1, 2, 500, 2)
+    given = replace(problem(x, 0.002 * x[:, 0], noise=0.01), scale=torch.full((500,), 1e-3, dtype=F64))
+    assert given.part(x, x[:, 0].log(), floor=0.1).noise == 0.01
+    assert given.part(x, x[:, 0].log(), floor=1e-6).noise == 1e-6
+    assert given.part(x[:, :1], x[:, 0].log(), floor=0.1).noise < 1e-3  # neighbours say more
+
+
+@pytest.mark.parametrize("errors", ["normal", "Laplace", "uneven"])
+def test_noise_of_any_shape_is_not_taken_for_less(errors, uniform, normal):
+    x = uniform(1, 3, 2000, 2)
+    shape = {
+        "normal": normal(2000),
+        "Laplace": -normal(2000).sign() * uniform(0, 1, 2000).log() / 2**0.5,
+        "uneven": normal(2000) * torch.where(x[:, 0] < 2, 0.5, 1.3),
+    }[errors]
+    y = x[:, 0].sin() + x[:, 1]
+    noisy = y + 0.1 * y.std() * shape / shape.std()
+    assert 0.09 < noise_level(x, noisy, torch.ones_like(y)) < 0.12
 
 
 def test_poles_are_no_noise(uniform, normal):

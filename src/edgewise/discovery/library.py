@@ -15,6 +15,7 @@ from edgewise.primitives import get_primitive
 from edgewise.symbolic import BITS_PER_NODE
 
 _MOST_INPUTS_OF_TRIPLES, _MOST_INPUTS_OF_ALL_PAIRS, _MOST_INPUTS_OF_THREE_TERMS = 6, 2, 3
+_MOST_VALUES = 6_000_000  # of a library
 _SCALES_OF_TURNS = (1.0, 0.5, 2.0, torch.pi)
 _SAME = 1e-9  # distance of two standard columns that are one
 _PAIRS = (
@@ -142,15 +143,17 @@ def sums_of_two(library: Library) -> Library:
     return Library(trees, torch.stack(values, dim=1) if values else library.values[:, :0])
 
 
-def combinations_of_inputs(x: Tensor) -> Library:
+def combinations_of_inputs(x: Tensor, rules: Rules) -> Library:
     """What functions of several inputs may be functions of: arguments, sums of simple terms, and products of sums."""
-    columns = inputs_of(x)
-    sums = sums_of_two(columns)
-    factors = Library.of([columns, columns.shifted(1.0), columns.shifted(1.0, -1.0), sums])
-    return Library.of([arguments(x), _sums_of_simple_terms(x), sums.times(factors)]).usable()
+    parts = [arguments(x), _sums_of_simple_terms(x, rules.own)]
+    if x.shape[1] <= _MOST_INPUTS_OF_TRIPLES:
+        columns = inputs_of(x)
+        sums = sums_of_two(columns)
+        parts.append(sums.times(Library.of([columns, columns.shifted(1.0), columns.shifted(1.0, -1.0), sums])))
+    return Library.of(parts).allowed(rules).first(_MOST_VALUES // len(x)).usable()
 
 
-def _sums_of_simple_terms(x: Tensor) -> Library:
+def _sums_of_simple_terms(x: Tensor, own: Sequence[str]) -> Library:
     """Sums and differences of two or three of the inputs, functions of them, and products and quotients of two."""
     inputs = x.shape[1]
     columns = inputs_of(x)
@@ -158,7 +161,7 @@ def _sums_of_simple_terms(x: Tensor) -> Library:
     pairs = monomials(x, simple if inputs > _MOST_INPUTS_OF_ALL_PAIRS else pair_exponents(inputs))
     if inputs > _MOST_INPUTS_OF_THREE_TERMS:
         return sums_of_two(Library.of([columns, columns.curves("x^2"), pairs]))
-    two = sums_of_two(Library.of([columns, unary(columns), pairs]))
+    two = sums_of_two(Library.of([columns, unary(columns, own), pairs]))
     few = Library.of([columns, monomials(x, simple)])
     signs = tuple(product((1.0, -1.0), repeat=2))
     chosen = [(i, j, k, p, q) for i, j, k in combinations(range(len(few.trees)), 3) for p, q in signs]

@@ -16,6 +16,11 @@ _MOST_ROUNDS = 60
 _TINY = 1e-300
 
 
+def varying_inputs(x: Tensor) -> Tensor:
+    """Places of the columns of x that are not constant, shape (V,)."""
+    return (x.amax(dim=0) > x.amin(dim=0)).nonzero().flatten()
+
+
 def exponents_up_to(inputs: int, degree: int) -> Tensor:
     """Exponents of all monomials up to a degree, the lowest first, shape (K, I)."""
     rows = []
@@ -45,7 +50,8 @@ def sparse_fit(design: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, 
     weighted = design * weight.unsqueeze(1) / size
     goal = target * weight
     keep = torch.ones(design.shape[1], dtype=torch.bool)
-    spread = float((goal - goal.mean()).norm()) or 1.0
+    mean = goal @ weight / weight.square().sum()
+    spread = float((goal - weight * mean).norm()) or 1.0
     result, left = torch.zeros_like(size), 1.0
     for _ in range(_MOST_ROUNDS):
         part = weighted[:, keep]

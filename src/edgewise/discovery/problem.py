@@ -98,22 +98,29 @@ class Problem:
 
     def part(self, x: Tensor, y: Tensor, floor: float) -> Problem:
         """The problem of a part of y, known up to an error relative to the spread of that part."""
-        smaller = self._smaller(x, y, torch.ones_like(y))
-        return replace(smaller, floor=floor, noise=min(smaller.noise, floor))
+        noise, rules = min(self.noise, floor), self.rules.of_part()
+        return replace(self, x=x, y=y, scale=torch.ones_like(y), floor=floor, noise=noise, rules=rules)._by_neighbours()
 
     def of_inputs(self, x: Tensor) -> Problem:
         """The same target as a function of other inputs."""
         return self._smaller(x, self.y, self.scale)
 
+    def some(self, rows: Tensor) -> Problem:
+        """Some of the rows, by their places or by a mask; the errors are as large as before."""
+        return self._smaller(self.x[rows], self.y[rows], self.scale[rows])
+
     def _smaller(self, x: Tensor, y: Tensor, scale: Tensor) -> Problem:
-        """With other rows, whose errors are as large as before; of one input neighbours may tell that they are less."""
+        """With other values whose errors, in units of theirs, are as large as before."""
         smaller = replace(self, x=x, y=y, scale=scale, rules=self.rules.of_part())
         if self.noise == 0 or smaller.is_constant:
             return smaller
-        noise = self.noise * self.spread
-        if x.shape[1] == 1 and len(y) >= _FEWEST:
-            noise = min(noise, smaller.roughness())
-        return replace(smaller, noise=noise / smaller.spread)
+        return replace(smaller, noise=self.noise * self.spread / smaller.spread)._by_neighbours()
+
+    def _by_neighbours(self) -> Problem:
+        """With less noise where neighbours in one input tell that there is less."""
+        if self.x.shape[1] != 1 or len(self.y) < _FEWEST or self.noise == 0 or self.is_constant:
+            return self
+        return replace(self, noise=min(self.noise, self.roughness() / self.spread))
 
     def roughness(self) -> float:
         """How far rows of one input are from the straight line between their neighbours: their noise, or a bound of it.

@@ -69,7 +69,7 @@ def best_subsets(
         first = slice(_MOST_IN_PAIRS)
         pairs = _pairs(inner[:, first], reach[first], handicap[first], kept)
         found += [Subset(pair, share * remains) for pair, remains in pairs]
-        level = found[-len(pairs) :]
+        level = found[len(found) - len(pairs) :]
         for _ in range(most - 2):
             if not level or level[0].left <= enough:
                 break

@@ -18,6 +18,7 @@ _TRIES = 60  # in the search of the best degrees
 _WHITE = 0.97  # share of its spread that a smooth fit leaves of noise
 _LUCK = 25.0  # over the number of rows: what it may explain of noise by chance
 _SIGMAS = 3.5
+_POLE = 0.3  # median of the errors over their root mean square: that of errors with long tails is larger
 _BINS, _ROWS_TO_BIN = 20, 200  # of fewer rows a few that belong together would decide
 _BIN_SIGMAS = 4.5  # of a sum of squares, whose distribution has a long tail
 _ROWS_TO_JUDGE = 150
@@ -68,8 +69,8 @@ def smooth_residual(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> tuple
 def noise_level(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> float:
     """What smooth functions leave of y on held-out rows, relative to its spread: its noise, or a bound of it.
 
-    The median of the errors counts where it says less than their root mean square, and the fit of 1/y where that
-    leaves less: few rows near a pole would pass for noise.
+    Where the median of the errors is far below their root mean square, or that of the fit of 1/y is, it counts: few
+    rows near a pole would pass for noise.
 
     Args:
         x: inputs, shape (N, I).
@@ -83,7 +84,7 @@ def noise_level(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> float:
     error, around = smooth_residual(x, y, scale, seed)
     if not around:
         return 0.0
-    typical = [error]
+    typical = []
     for values, slope in ((y, torch.ones_like(y)), (1 / y, y**-2)):
         if bool(values.isfinite().all()) and float(values.std(correction=0)) > 0:
             held = _unit_rows(x, torch.stack([values, slope * scale], dim=1), seed)
@@ -91,7 +92,8 @@ def noise_level(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> float:
             rows = replace(held, y=(held.y[:, :1] - center) / spread, y_held=(held.y_held[:, :1] - center) / spread)
             off = (quick_fit(rows).trained(rows.x, rows.y)(rows.x_held) - rows.y_held)[:, 0] * spread
             typical.append(float((off / held.y_held[:, 1]).abs().median()) / MEDIAN_OF_NORMAL)
-    return min(typical) / around
+    least = min(typical, default=error)
+    return (least if least < _POLE * error else error) / around
 
 
 def errors_are_relative(x: Tensor, y: Tensor, seed: int = 0) -> bool:

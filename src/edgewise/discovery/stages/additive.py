@@ -26,7 +26,7 @@ _DEGREE, _ROWS_PER_TERM = 24, 4
 _MOST_COLUMNS, _MOST_OF_ONE_INPUT = 3000, 1000
 _SEPARATE = 1e-6  # share of a term that curves do not explain
 _MOST_TERMS, _KEPT = 4, 4
-_EXACT = 1e-10
+_EXACT = 1e-8  # of the target: curves that leave less need no terms beside them
 _GOOD = 1e-4  # error of a fit that is one of the right terms
 _TOLERATED = 1.1  # times the noise
 _MOST_FITS = 2
@@ -88,7 +88,7 @@ def _fits(problem: Problem) -> Iterator[_Fit]:
         best = next(subset for subset in subsets if subset.left <= max(2 * least, _EXACT))
         picked = [library.trees[i] for i in best.columns]
         design = torch.cat([base, *(evaluate(tree, x).unsqueeze(1) for tree in picked)], dim=1)
-        found = torch.linalg.lstsq(design * w, (target * weight).unsqueeze(1)).solution[:, 0]
+        found = torch.linalg.lstsq(design * w, target.unsqueeze(1) * w, driver="gelsd").solution[:, 0]
         predicted = evaluate(undo(Input(0)), (design @ found).unsqueeze(1))
         error = problem.size_of(predicted - problem.y) / problem.spread
         curves = torch.einsum("nid,id->ni", basis, found[1 : base.shape[1]].view(basis.shape[1:]))
@@ -106,7 +106,7 @@ def _basis(x: Tensor) -> Tensor:
 def _beside_curves(problem: Problem, base: Tensor) -> Library:
     """What curves leave of terms of two inputs or more, and of one what no polynomial follows, such as poles."""
     library = terms(problem.x, problem.rules.own).allowed(problem.rules)
-    several = torch.tensor([len(inputs_in(tree)) > 1 for tree in library.trees])
+    several = torch.tensor([len(inputs_in(tree)) > 1 for tree in library.trees], dtype=torch.bool)
     most = torch.where(several, _MOST_COLUMNS, _MOST_OF_ONE_INPUT)
     count = torch.where(several, several.cumsum(0), (~several).cumsum(0))
     library = library[(count <= most).nonzero().flatten()]

@@ -6,7 +6,6 @@ No smooth fit in all inputs is needed: f may have poles and turn often.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 
@@ -31,7 +30,7 @@ class Combined:
         if inputs < 2:
             return
         few = problem.thinned(_ROWS)
-        library = combinations_of_inputs(few.x).allowed(problem.rules)
+        library = combinations_of_inputs(few.x, problem.rules)
         ranks = few.y.argsort(stable=True).argsort().to(few.y.dtype)
         along = ranks[library.values.argsort(dim=0, stable=True)]
         unlike = along.diff(dim=0).square().mean(dim=0) / (2 * ranks.var())
@@ -42,6 +41,5 @@ class Combined:
         z = evaluate(library.trees[best], problem.x)
         low, high = z.quantile(_TAIL), z.quantile(1 - _TAIL)
         kept = (z >= low) & (z <= high)
-        inner = replace(problem.of_inputs(z[kept].unsqueeze(1)), y=problem.y[kept], scale=problem.scale[kept])
-        for tree in solve(inner):
+        for tree in solve(problem.some(kept).of_inputs(z[kept].unsqueeze(1))):
             yield substituted(tree, {0: library.trees[best]})

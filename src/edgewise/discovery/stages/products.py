@@ -37,13 +37,14 @@ class Products:
         """Formulas, those of fewer factors first."""
         del solve
         noisy = problem.noise > NOISY
-        few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
+        few = problem.reduced(_NOISY_ROWS) if noisy else problem.some(problem.y != 0).thinned(_ROWS)
         x = few.x
         large = few.y.abs() / few.scale > (_SIGMAS * problem.noise * problem.spread if noisy else 0)
         y, scale = few.y[large], few.scale[large]
         if len(y) < _FEWEST_ROWS:
             return
-        usable = [i for i in range(x.shape[1]) if bool((x[:, i] != 0).all()) and float(x[:, i].abs().log().std()) > 0]
+        logs = x[large].abs().log()
+        usable = [i for i in range(x.shape[1]) if bool(logs[:, i].isfinite().all()) and float(logs[:, i].std()) > 0]
         if len(y) < len(usable) + 3 or float(y.abs().log().std()) == 0:
             return
         weight = (y.abs() / scale if noisy else torch.ones_like(y)).unsqueeze(1)
@@ -52,7 +53,7 @@ class Products:
         powers, exponentials = _factors(x, problem.rules)
         library = Library.of([powers, exponentials])
         columns = torch.cat([powers.values.abs().log(), exponentials.values], dim=1)
-        finite = columns.isfinite().all(dim=0).nonzero().squeeze(1)
+        finite = columns[large].isfinite().all(dim=0).nonzero().squeeze(1)
         target = y.abs().log().unsqueeze(1) * weight
         subsets = best_subsets(
             target.squeeze(1),
@@ -67,10 +68,12 @@ class Products:
             chosen = finite[list(subset.columns)]
             design = torch.cat([base, columns[:, chosen]], dim=1)
             weighted = design[large] * weight
-            found = torch.linalg.lstsq(weighted, target).solution.squeeze(1)
+            found = torch.linalg.lstsq(weighted, target, driver="gelsd").solution.squeeze(1)
             sigma = _standard_errors(weighted, weighted @ found.unsqueeze(1) - target)
             if noisy:
-                found = _unbiased(design, found, few.y * _signs(few.y, large), few.scale)
+                there = design.isfinite().all(dim=1)
+                magnitudes = few.y * _signs(few.y, large)
+                found = _unbiased(design[there], found, magnitudes[there], few.scale[there])
             exponents = [simple_exponent(float(p), float(s)) for p, s in zip(found, sigma, strict=True)]
             factors: list[Tree] = [
                 power(_positive(Input(i), x[:, i], p), p)
@@ -125,7 +128,8 @@ def _unbiased(design: Tensor, start: Tensor, y: Tensor, scale: Tensor) -> Tensor
         target = (logarithm + y * (-logarithm).exp() - 1) * weight
         if not bool(target.isfinite().all() & weight.isfinite().all()):
             return start
-        found = torch.linalg.lstsq(design * weight.unsqueeze(1), target.unsqueeze(1)).solution.squeeze(1)
+        w = weight.unsqueeze(1)
+        found = torch.linalg.lstsq(design * w, target.unsqueeze(1), driver="gelsd").solution.squeeze(1)
     return found
 
 

@@ -125,7 +125,7 @@ def _starts(u: Tensor, target: Tensor, seed: int) -> Iterator[Tensor]:
     inputs = u.shape[1]
     pairs = list(itertools.combinations_with_replacement(range(inputs), 2))
     design = torch.cat([torch.ones_like(u[:, :1]), u, torch.stack([u[:, i] * u[:, j] for i, j in pairs], dim=1)], dim=1)
-    found = torch.linalg.lstsq(design, target.unsqueeze(1)).solution[1 + inputs :, 0]
+    found = torch.linalg.lstsq(design, target.unsqueeze(1), driver="gelsd").solution[1 + inputs :, 0]
     matrix = u.new_zeros((inputs, inputs))
     for (i, j), value in zip(pairs, found.tolist(), strict=True):
         matrix[i, j] += value / 2

@@ -33,6 +33,8 @@ class Strip:
         if not factors or not rest:
             return
         factor = torch.stack([problem.x[:, i] ** p for i, p in factors.items()]).prod(dim=0)
+        if not bool((factor.isfinite() & (factor != 0)).all()):
+            return
         inner = problem.divided(problem.x[:, rest], factor)
         outside = [power(Input(i), p) for i, p in factors.items()]
         for tree in solve(inner):

@@ -67,9 +67,10 @@ class Sums:
             for subset in subsets[1:]:
                 chosen = list(subset.columns)
                 design = torch.cat([torch.ones_like(weight).unsqueeze(1), library.values[:, chosen]], dim=1)
-                found = torch.linalg.lstsq(design * weight.unsqueeze(1), (target * weight).unsqueeze(1)).solution
-                sizes = found.squeeze(1) * design.abs().mean(dim=0)
-                factors = torch.where(sizes.abs() > _NEGLIGIBLE * sizes.abs().max(), found.squeeze(1), 0.0).tolist()
+                w = weight.unsqueeze(1)
+                found = torch.linalg.lstsq(design * w, target.unsqueeze(1) * w, driver="gelsd").solution[:, 0]
+                sizes = found * design.abs().mean(dim=0)
+                factors = torch.where(sizes.abs() > _NEGLIGIBLE * sizes.abs().max(), found, 0.0).tolist()
                 parts = [scaled(library.trees[i], c) for i, c in zip(chosen, factors[1:], strict=True) if c]
                 if parts:
                     offset = [constant(factors[0])] if factors[0] else []

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from edgewise.basis import Chebyshev
 from edgewise.discovery.library import Library, arguments, inputs_of, monomials, nested, pair_exponents, turns, unary
-from edgewise.discovery.polynomial_fit import exponents_up_to, monomial_values, polynomial_tree, sparse_fit
+from edgewise.discovery.polynomial_fit import (
+    exponents_up_to,
+    monomial_values,
+    polynomial_tree,
+    sparse_fit,
+    varying_inputs,
+)
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.stage import Solve
-from edgewise.discovery.tree import Tree, product_of, sum_of
+from edgewise.discovery.tree import Input, Tree, product_of, substituted, sum_of
 
 _DEGREES = {  # of P and Q by the number of inputs
     1: ((3, 2),),
@@ -44,28 +51,31 @@ class Surrounded:
         del solve
         noisy = problem.noise > NOISY
         few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
-        inputs = few.x.shape[1]
-        if float(few.x.abs().amax()) > _LARGEST:
+        varying = varying_inputs(few.x)
+        inputs, places = len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
+        few = replace(few, x=few.x[:, varying])
+        tables = [
+            [exponents_up_to(inputs, degree) for degree in pair] for pair in _DEGREES.get(inputs, _DEGREES_OF_MANY)
+        ]
+        tables = [pair for pair in tables if len(few.y) >= _ROWS_PER_TERM * sum(map(len, pair))]
+        if not inputs or not tables or float(few.x.abs().amax()) > _LARGEST:
             return
         functions = surrounded_functions(few.x, problem.rules)
         price = functions.prices() if noisy else torch.zeros(len(functions.trees))
         weight = few.scale.reciprocal()
         enough = max(_GOOD, _TOLERATED * problem.noise)
-        for degrees in _DEGREES.get(inputs, _DEGREES_OF_MANY):
-            of_sum, of_factor = (exponents_up_to(inputs, degree) for degree in degrees)
-            if len(few.y) < _ROWS_PER_TERM * (len(of_sum) + len(of_factor)):
-                continue
+        for of_sum, of_factor in tables:
             left = _left(few, weight, functions, of_sum, of_factor)
             beside, inside = monomial_values(few.x, of_sum), monomial_values(few.x, of_factor)
             best = (len(few.y) * left.log2() + price).argsort(stable=True)[: _NOISY_KEPT if noisy else _KEPT]
             for place in best[left[best] < enough].tolist():
                 design = torch.cat([beside, functions.values[:, [place]] * inside], dim=1)
                 found, _ = sparse_fit(design, few.y, weight)
-                if int((found != 0).sum()) > _MOST_TERMS:
-                    continue
                 outer, factor = found.split([len(of_sum), len(of_factor)])
+                if not bool(factor.any()) or int((found != 0).sum()) > _MOST_TERMS:
+                    continue
                 around = product_of(functions.trees[place], polynomial_tree(of_factor, factor))
-                yield sum_of(polynomial_tree(of_sum, outer), around)
+                yield substituted(sum_of(polynomial_tree(of_sum, outer), around), places)
 
 
 def surrounded_functions(x: Tensor, rules: Rules) -> Library:
@@ -77,9 +87,11 @@ def surrounded_functions(x: Tensor, rules: Rules) -> Library:
     products = [row for row in pair_exponents(x.shape[1]) if row.count(1.0) == 2]
     below = Library.of([columns, monomials(x, products)])
     quotients = below.curves("1/x").times(Library.of([columns, single]))
-    parts = [single, turns(columns), nested(x, rules.own), plain, quotients]
-    parts += [unary(plain, rules.own), turns(plain), whole, unary(whole)]
-    return Library.of(parts).first(_MOST_COLUMNS).usable().allowed(rules).first(_MOST_FUNCTIONS)
+    parts = [single, turns(columns), nested(x, rules.own), plain, quotients, unary(plain, rules.own), turns(plain)]
+    if sum(len(part.trees) for part in parts) < _MOST_COLUMNS:
+        shifted = whole[torch.arange(len(plain.trees), len(whole.trees))]
+        parts += [shifted, unary(shifted, rules.own)]
+    return Library.of(parts).allowed(rules).first(_MOST_COLUMNS).usable().first(_MOST_FUNCTIONS)
 
 
 def _left(problem: Problem, weight: Tensor, functions: Library, of_sum: Tensor, of_factor: Tensor) -> Tensor:

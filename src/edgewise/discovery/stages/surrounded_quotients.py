@@ -7,12 +7,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edgewise.discovery.polynomial_fit import exponents_up_to, monomial_trees, monomial_values, quotient_tree
+from edgewise.discovery.polynomial_fit import (
+    exponents_up_to,
+    monomial_trees,
+    monomial_values,
+    quotient_tree,
+    varying_inputs,
+)
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.rational import exact_quotient
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.surrounded import surrounded_functions
-from edgewise.discovery.tree import Tree
+from edgewise.discovery.tree import Input, Tree, substituted
 
 _DEGREES = {1: 3, 2: 3, 3: 2, 4: 2, 5: 2}  # of P and Q by the number of inputs
 _DEGREE_OF_MANY = 1
@@ -34,19 +40,22 @@ class SurroundedQuotients:
         """The quotients that leave nothing, whatever is thought of the noise: poles may pass for it."""
         del solve
         few = problem.thinned(_ROWS)
-        inputs = few.x.shape[1]
+        varying = varying_inputs(few.x)
+        x, inputs, places = few.x[:, varying], len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
         powers = exponents_up_to(inputs, _DEGREES.get(inputs, _DEGREE_OF_MANY))
-        if float(few.x.abs().amax()) > _LARGEST or len(few.y) < _ROWS_PER_TERM * 2 * len(powers):
+        if not inputs or len(x) < _ROWS_PER_TERM * 2 * len(powers) or float(x.abs().amax()) > _LARGEST:
             return
-        functions = surrounded_functions(few.x, problem.rules)
-        polynomials, trees = monomial_values(few.x, powers), monomial_trees(powers)
+        if "1/x" in problem.rules.forbidden:
+            return
+        functions = surrounded_functions(x, problem.rules)
+        polynomials, trees = monomial_values(x, powers), monomial_trees(powers)
         nearest = _distances(polynomials, functions.values, few.y)
         for place in nearest.argsort(stable=True)[:_KEPT].tolist():
             if not float(nearest[place]) < _NEAR:
                 break
             found = exact_quotient(torch.cat([polynomials, functions.values[:, [place]]], dim=1), few.y)
             if found is not None and sum(int((part != 0).sum()) for part in found) <= _MOST_TERMS:
-                yield quotient_tree([*trees, functions.trees[place]], *found)
+                yield substituted(quotient_tree([*trees, functions.trees[place]], *found), places)
 
 
 def _distances(polynomials: Tensor, functions: Tensor, y: Tensor) -> Tensor:
