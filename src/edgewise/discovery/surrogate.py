@@ -52,17 +52,9 @@ def smooth_residual(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> tuple
     Returns:
         Two root mean squares.
     """
-    center, spread = y.mean(), y.std(correction=0)
-    both = torch.stack([(y - center) / spread, scale], dim=1)
-    rows = _unit_rows(x, both, seed)
-    unit = rows.y_held[:, 1:] / spread
-    judged = replace(
-        rows,
-        y=rows.y[:, :1],
-        y_held=rows.y_held[:, :1] / unit,
-        outward=lambda standard: standard / unit,
-    )
-    around = float(((rows.y_held[:, :1] - rows.y[:, 0].mean()) / unit).square().mean().sqrt())
+    rows, unit = _standard_rows(x, y, scale, seed)
+    judged = replace(rows, y_held=rows.y_held / unit, outward=lambda standard: standard / unit)
+    around = float(((rows.y_held - rows.y.mean()) / unit).square().mean().sqrt())
     return quick_fit(judged).error, around
 
 
@@ -87,11 +79,9 @@ def noise_level(x: Tensor, y: Tensor, scale: Tensor, seed: int = 0) -> float:
     typical = []
     for values, slope in ((y, torch.ones_like(y)), (1 / y, y**-2)):
         if bool(values.isfinite().all()) and float(values.std(correction=0)) > 0:
-            held = _unit_rows(x, torch.stack([values, slope * scale], dim=1), seed)
-            center, spread = held.y[:, 0].mean(), held.y[:, 0].std(correction=0)
-            rows = replace(held, y=(held.y[:, :1] - center) / spread, y_held=(held.y_held[:, :1] - center) / spread)
-            off = (quick_fit(rows).trained(rows.x, rows.y)(rows.x_held) - rows.y_held)[:, 0] * spread
-            typical.append(float((off / held.y_held[:, 1]).abs().median()) / MEDIAN_OF_NORMAL)
+            rows, unit = _standard_rows(x, values, slope * scale, seed)
+            off = (quick_fit(rows).trained(rows.x, rows.y)(rows.x_held) - rows.y_held) / unit
+            typical.append(float(off.abs().median()) / MEDIAN_OF_NORMAL)
     least = min(typical, default=error)
     return (least if least < _POLE * error else error) / around
 
@@ -121,6 +111,13 @@ def errors_are_relative(x: Tensor, y: Tensor, seed: int = 0) -> bool:
     large = predicted > predicted.median()
     step = log.std(correction=0) * (predicted[large].median() - predicted[~large].median())
     return not float(off[large].median() / off[~large].median()) < math.exp(-_MIDWAY * float(step))
+
+
+def _standard_rows(x: Tensor, y: Tensor, scale: Tensor, seed: int) -> tuple[Rows, Tensor]:
+    """Rows of the standard target, and the errors of those held out in its units, shape (H, 1)."""
+    center, spread = y.mean(), y.std(correction=0)
+    rows = _unit_rows(x, torch.stack([(y - center) / spread, scale / spread], dim=1), seed)
+    return replace(rows, y=rows.y[:, :1], y_held=rows.y_held[:, :1]), rows.y_held[:, 1:]
 
 
 def _unit_rows(x: Tensor, y: Tensor, seed: int) -> Rows:
