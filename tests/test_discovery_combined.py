@@ -13,7 +13,7 @@ from edgewise.discovery.stages.curves import Curves
 
 def found(x, y):
     given = Problem(x, y, torch.ones_like(y), 0.0, 0.0, time.monotonic() + 60, seed=0)
-    return findings(Combined(), given, (Curves.deep(),), 0)
+    return findings(Combined(), given, (Curves(), Curves.deep()), 0)
 
 
 CASES = {
@@ -27,6 +27,12 @@ CASES = {
 }
 
 
+def test_the_ratio_of_two_terms_is_found(uniform):
+    x, a = uniform(-2.0, 2.0, 1000, 2), float(uniform(1.0, 2.0, 1))
+    best = found(x, torch.cos(x[:, 1] * (x[:, 0] + a)))
+    assert min(each.error for each in best) < EXACT
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_curve_of_a_combination(name, uniform):
     x, a = uniform(-2.0, 2.0, 1000, 3), float(uniform(0.7, 1.4, 1))
@@ -37,4 +43,4 @@ def test_a_curve_of_a_combination(name, uniform):
 
 def test_what_is_no_such_curve_is_left_alone(uniform):
     x = uniform(-2.0, 2.0, 1000, 3)
-    assert found(x, torch.sin(x[:, 0] * x[:, 1]) + x[:, 2]) == []
+    assert found(x, torch.sin(2 * x[:, 0] * x[:, 1]) + torch.cos(2 * x[:, 2])) == []

@@ -14,9 +14,11 @@ from edgewise.discovery.problem import Problem, transforms_of
 from edgewise.discovery.rational import likeliest_quotient
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, Finding, front, is_noise, refitted, solve
+from edgewise.discovery.stages.combined import Combined
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.joins import joined
 from edgewise.discovery.stages.modulated import modulated
+from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.stages.polynomials import Polynomials, Quotients
 from edgewise.discovery.stages.products import Products
 from edgewise.discovery.stages.ridge import Ridge
@@ -27,7 +29,7 @@ from edgewise.discovery.stages.surrounded import Surrounded
 from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, noise_level, smooth_error
-from edgewise.discovery.tree import Curve, Input, constant, constants, evaluate, sum_of
+from edgewise.discovery.tree import Curve, Input, complexity, constant, constants, evaluate, sum_of
 
 F64 = torch.float64
 
@@ -147,6 +149,12 @@ def test_products_of_inputs_and_targets_that_are_zero_somewhere(uniform, factor)
     assert best(Products(), problem(x, factor * x[:, 0] * (x[:, 1] - x[:, 2]))) < EXACT
 
 
+def test_products_of_three_factors(uniform, factor):
+    x = uniform(1, 4, 400, 2)
+    y = factor * (x[:, 0] - x[:, 0].exp() / 5).exp() * x[:, 1].cos()
+    assert best(Products(), problem(x, y)) < EXACT
+
+
 def test_products_with_an_exponential(uniform, factor):
     x = uniform(0.5, 3, 200, 2)
     assert best(Products(), problem(x, x[:, 0] * (-factor * x[:, 1] * x[:, 0]).exp())) < EXACT
@@ -231,6 +239,12 @@ def test_polynomials_around_a_function(name, uniform, normal, factor):
     noisy = y + noise * normal(800)
     trees = Surrounded().propose(problem(x, noisy, noise=0.01), lambda smaller: pytest.fail(f"got {smaller}"))
     assert min(float((evaluate(tree, x) - y).square().mean().sqrt()) for tree in trees) < noise / 3
+
+
+def test_polynomials_around_a_deeper_function(uniform, factor):
+    x = uniform(0.5, 3, 800, 3)
+    y = factor * x[:, 2] + (x[:, 0] + x[:, 1]) * x[:, 2] - (x[:, 0] * x[:, 1] + x[:, 2].cos()).cos()
+    assert best(Surrounded.deep(), problem(x, y)) < EXACT
 
 
 QUOTIENTS = {
@@ -533,6 +547,37 @@ def test_the_likeliest_quotient_has_no_bias(uniform, normal):
     assert (above / below[0]).tolist() == pytest.approx([1, 2, 0, 0], abs=0.15)
     assert (below / below[0]).tolist() == pytest.approx([1, 0, 0.5, 0], abs=0.15)
     assert int((above != 0).sum() + (below != 0).sum()) <= 4
+
+
+def test_what_explains_little_is_not_the_end(monkeypatch, uniform):
+    x = uniform(-2, 2, 800, 2)
+    y = (x[:, 0] * x[:, 1] + x[:, 0].exp()).sin()
+    monkeypatch.setattr("edgewise.discovery.solver.is_noise", lambda *_: True)  # as what turns often may seem
+    assert solve(problem(x, y, noise=1.0), stages=(Products(), Curves(), Combined()))[0].error < EXACT
+    assert (
+        solve(
+            problem(x, x[:, 0] + 0.1 * y, noise=0.1),
+            stages=(Polynomials(), Combined()),
+            found=[Finding(Input(0), 0.06, "")],
+        )[0].stage
+        == ""
+    )
+
+
+def test_noise_is_a_constant_and_no_reason_for_networks(uniform, normal):
+    x, y = uniform(-2, 2, 400, 2), normal(400)
+    begun = []
+
+    class Watched(Networks):
+        def propose(self, problem, solve):
+            begun.append(self)
+            return super().propose(problem, solve)
+
+    (first, *_) = solve(problem(x, y, noise=1.0), stages=[Products(), Combined(), Sums(), Networks()])
+    assert complexity(first.tree) <= 2
+    assert first.error == pytest.approx(1, abs=1e-3)
+    solve(problem(x, y, noise=1.0), stages=[Sums(), Watched()])
+    assert begun  # only the stage that comes last of all is left out
 
 
 def test_some_rows_have_the_errors_of_all(uniform, normal):

@@ -153,6 +153,13 @@ def combinations_of_inputs(x: Tensor, rules: Rules) -> Library:
     return Library.of(parts).allowed(rules).first(_MOST_VALUES // len(x)).usable()
 
 
+def simple_terms(x: Tensor) -> Library:
+    """The inputs, their squares and logarithms, and products and quotients of two of them."""
+    columns = inputs_of(x)
+    pairs = [row for row in pair_exponents(x.shape[1]) if max(map(abs, row)) == 1]
+    return Library.of([columns, columns.curves("x^2"), columns.curves("log"), monomials(x, pairs)])
+
+
 def _sums_of_simple_terms(x: Tensor, own: Sequence[str]) -> Library:
     """Sums and differences of two or three of the inputs, functions of them, and products and quotients of two."""
     inputs = x.shape[1]

@@ -14,6 +14,7 @@ from edgewise.discovery.rules import Rules
 from edgewise.discovery.tree import Curve, Tree, evaluate, scaled
 
 NOISY = 1e-4  # noise from which it matters
+HOPELESS = 0.9  # error of a fit that explains nothing
 _TINY = 1e-300
 _FEWEST = 30  # rows from which neighbours tell the noise
 MEDIAN_OF_NORMAL = 0.6745  # of the absolute value of a standard normal
@@ -64,6 +65,18 @@ class Problem:
     def is_constant(self) -> bool:
         """Whether y is one number, up to rounding."""
         return float(self.y.max() - self.y.min()) <= _ROUNDING * float(self.y.abs().max())
+
+    def tolerated(self, good: float, factor: float) -> float:
+        """The relative error up to which a fit is one of the right form.
+
+        Args:
+            good: error without noise.
+            factor: how many times the noise it may be.
+
+        Returns:
+            An error from which on a fit would explain nothing, at most.
+        """
+        return min(max(good, factor * self.noise), HOPELESS)
 
     def size_of(self, residual: Tensor) -> float:
         """Root mean square of residuals, shape (N,), in units of the errors."""

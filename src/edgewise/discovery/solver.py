@@ -39,7 +39,7 @@ from edgewise.training import fit
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 DIRECT: tuple[Stage, ...] = (
     Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(),
-    SurroundedQuotients(), Combined(), Additive(), Curves.deepest(), Breaks(),
+    SurroundedQuotients(), Combined(), Surrounded.deep(), Additive(), Curves.deepest(), Breaks(),
 )  # fmt: skip
 """Stages that need no more than seconds."""
 STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())
@@ -55,6 +55,8 @@ _REGULAR, _FEW = 40, 3  # complexity of such a formula, if it has no more consta
 _MORE = 8  # proposals of a stage that are looked at after such a formula: the next may be simpler
 _READABLE = 60  # complexity of a formula whose constants are worth the time
 _NOISE = 3e-4  # errors below are no noise that a measurement has
+_UNEXPLAINED = 0.5  # error of a formula that explains little
+_CLEARLY = 0.5  # factor by which one that explains far more lowers it
 _FEWEST_ROWS = 50
 _ROUNDING = 1e-13  # errors below differ by chance
 _BETTER = 0.99  # factor by which a more complex formula has to lower the error to be worth showing
@@ -106,18 +108,24 @@ def solve(
         return [Finding(constant(problem.mean), 0.0, "constant")]
     enough = max(EXACT, problem.floor)
     best = _best([*found, Finding(constant(problem.mean), 1.0, "constant")], problem)
-    if best[0].error < enough or (depth == 0 and is_noise(best[0], problem)):
+    doubted = depth == 0 and is_noise(best[0], problem)
+    if best[0].error < enough or (doubted and best[0].error < _UNEXPLAINED):
         return best
     with closing(_stage_by_stage(problem, stages, depth, jobs)) as fresh:
         for number, (stage, more) in enumerate(zip(stages, fresh, strict=False)):
-            best = _best([*best, *more], problem)
+            # What turns too often for its rows looks like noise, but a formula of noise does not halve the error.
+            better = [each for each in more if not doubted or each.error < _CLEARLY * best[0].error]
+            best = _best([*best, *better], problem)
+            doubted = doubted and not better
             if report is not None:
                 report(stage.name, best)
             if best[0].error < enough:
                 break
-            if number >= _QUICK and _leaves_only_noise(best[0], problem):
-                break
-            if stages[number + 1 :] == (Networks(),) and is_noise(best[0], problem):
+            if number >= _QUICK and (doubted or _leaves_only_noise(best[0], problem)):
+                doubted = best[0].error >= _UNEXPLAINED
+                if not doubted:
+                    break
+            if list(stages[number + 1 :]) == [Networks()] and (doubted or is_noise(best[0], problem)):
                 break
     return best
 

@@ -64,7 +64,7 @@ class Additive:
         if problem.x.shape[1] < 2:
             return
         few = problem.thinned(_ROWS)
-        enough = max(_GOOD, _TOLERATED * problem.noise)
+        enough = problem.tolerated(_GOOD, _TOLERATED)
         fits = [fit for fit in _fits(few) if fit.error < enough]
         for fit in sorted(fits, key=lambda fit: (len(fit.terms), fit.error))[:_MOST_FITS]:
             yield from _named(few, fit, solve)

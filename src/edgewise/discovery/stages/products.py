@@ -17,7 +17,7 @@ from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.tree import Curve, Input, Tree, evaluate, power, product_of, scaled
 
 _ROWS, _NOISY_ROWS = 400, 1500
-_MOST_FACTORS = 2
+_MOST_FACTORS, _MOST_NOISY_FACTORS = 3, 2
 _KEPT = 8
 _STEPS = 3  # after a linear fit of logarithms
 _EXACT = 1e-11
@@ -59,7 +59,7 @@ class Products:
             target.squeeze(1),
             base[large] * weight,
             columns[large][:, finite] * weight,
-            most=_MOST_FACTORS,
+            most=_MOST_NOISY_FACTORS if noisy else _MOST_FACTORS,
             kept=_KEPT,
             enough=max(_EXACT, _SHARE_OF_NOISE * problem.noise),
             price=library.prices()[finite] if noisy else None,
@@ -107,7 +107,7 @@ def _factors(x: Tensor, rules: Rules) -> tuple[Library, Library]:
     own = [few.curves(name) for name in rules.own]
     powers = Library.of([whole, angles, above.shifted(-1.0), above.shifted(1.0), whole.curves("log"), *own])
     powers = powers[powers.values.isfinite().all(dim=0).nonzero().squeeze(1)].allowed(rules)
-    exponentials = Library.of([whole, angles]).allowed(rules)
+    exponentials = Library.of([whole, angles, above]).allowed(rules)
     return powers, exponentials if "exp" not in rules.forbidden else exponentials[torch.zeros(0, dtype=torch.long)]
 
 

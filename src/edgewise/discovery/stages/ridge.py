@@ -76,7 +76,7 @@ def _exponents(problem: Problem, logs: Tensor) -> Iterator[tuple[Tensor, Tensor]
         error = math.sqrt(history.rows[-1]["train_loss"] or 0.0)
         inner, outer = (_weights(model, node) / spread for node in (0, 1))
         inner = _simple(inner, error)
-        if inner is None or error > max(_GOOD, _TOLERATED * problem.noise) or tuple(inner.tolist()) in seen:
+        if inner is None or error > problem.tolerated(_GOOD, _TOLERATED) or tuple(inner.tolist()) in seen:
             continue
         seen.add(tuple(inner.tolist()))
         yield _factor(logs, inner, problem.y) if one_sign else outer, inner

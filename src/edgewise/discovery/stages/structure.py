@@ -41,7 +41,7 @@ class Structure:
             return
         few = problem.thinned(_ROWS)
         surrogate = Surrogate(few.x, few.y, problem.deadline, problem.seed)
-        if surrogate.error > max(_USABLE, _TOLERATED * problem.noise):
+        if surrogate.error > problem.tolerated(_USABLE, _TOLERATED):
             return
         probes = _probes(few)
         yield from _separated(few, surrogate, probes, solve)

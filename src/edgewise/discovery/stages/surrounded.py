@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from edgewise.basis import Chebyshev
-from edgewise.discovery.library import Library, arguments, inputs_of, monomials, nested, pair_exponents, turns, unary
+from edgewise.discovery.library import (
+    Library,
+    arguments,
+    combinations_of_inputs,
+    inputs_of,
+    monomials,
+    nested,
+    pair_exponents,
+    turns,
+    unary,
+)
 from edgewise.discovery.polynomial_fit import (
     exponents_up_to,
     monomial_values,
@@ -28,54 +38,20 @@ _DEGREES = {  # of P and Q by the number of inputs
     3: ((4, 2), (0, 4)),
     4: ((3, 2), (0, 3)),
     5: ((2, 2), (0, 3)),
+    6: ((2, 1),),
 }
-_DEGREES_OF_MANY = ((2, 1),)
+_LOW_DEGREES = {2: ((3, 1),), 3: ((2, 1),)}
+_MANY_INPUTS = max(_DEGREES)
 _ROWS, _NOISY_ROWS = 300, 900
 _ROWS_PER_TERM = 3
 _MOST_COLUMNS, _MOST_FUNCTIONS = 6000, 2000
 _MOST_TERMS = 12  # so many come close to any smooth function
 _CHUNK = 50
+_MOST_VALUES = 6_000_000  # of a library
 _KEPT, _NOISY_KEPT = 2, 4
 _GOOD = 1e-6  # share of the target that the right function may leave
 _TOLERATED = 1.2  # times the noise
 _LARGEST = 1e6
-
-
-class Surrounded:
-    """See the module."""
-
-    name = "polynomials around a function"
-
-    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
-        """Formulas with the terms that count, those of the best functions first."""
-        del solve
-        noisy = problem.noise > NOISY
-        few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
-        varying = varying_inputs(few.x)
-        inputs, places = len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
-        few = replace(few, x=few.x[:, varying])
-        tables = [
-            [exponents_up_to(inputs, degree) for degree in pair] for pair in _DEGREES.get(inputs, _DEGREES_OF_MANY)
-        ]
-        tables = [pair for pair in tables if len(few.y) >= _ROWS_PER_TERM * sum(map(len, pair))]
-        if not inputs or not tables or float(few.x.abs().amax()) > _LARGEST:
-            return
-        functions = surrounded_functions(few.x, problem.rules)
-        price = functions.prices() if noisy else torch.zeros(len(functions.trees))
-        weight = few.scale.reciprocal()
-        enough = max(_GOOD, _TOLERATED * problem.noise)
-        for of_sum, of_factor in tables:
-            left = _left(few, weight, functions, of_sum, of_factor)
-            beside, inside = monomial_values(few.x, of_sum), monomial_values(few.x, of_factor)
-            best = (len(few.y) * left.log2() + price).argsort(stable=True)[: _NOISY_KEPT if noisy else _KEPT]
-            for place in best[left[best] < enough].tolist():
-                design = torch.cat([beside, functions.values[:, [place]] * inside], dim=1)
-                found, _ = sparse_fit(design, few.y, weight)
-                outer, factor = found.split([len(of_sum), len(of_factor)])
-                if not bool(factor.any()) or int((found != 0).sum()) > _MOST_TERMS:
-                    continue
-                around = product_of(functions.trees[place], polynomial_tree(of_factor, factor))
-                yield substituted(sum_of(polynomial_tree(of_sum, outer), around), places)
 
 
 def surrounded_functions(x: Tensor, rules: Rules) -> Library:
@@ -92,6 +68,61 @@ def surrounded_functions(x: Tensor, rules: Rules) -> Library:
         shifted = whole[torch.arange(len(plain.trees), len(whole.trees))]
         parts += [shifted, unary(shifted, rules.own)]
     return Library.of(parts).allowed(rules).first(_MOST_COLUMNS).usable().first(_MOST_FUNCTIONS)
+
+
+def _functions_of_combinations(x: Tensor, rules: Rules) -> Library:
+    """Elementary functions of what functions of several inputs may be functions of."""
+    return unary(combinations_of_inputs(x, rules), rules.own).allowed(rules).first(_MOST_VALUES // len(x)).usable()
+
+
+@dataclass(frozen=True)
+class Surrounded:
+    """See the module.
+
+    Args:
+        functions: what may stand for g, from rows of the inputs and the rules.
+        degrees: pairs of degrees of P and Q by the number of inputs.
+        name: for reports.
+    """
+
+    functions: Callable[[Tensor, Rules], Library] = surrounded_functions
+    degrees: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=lambda: _DEGREES)
+    name: str = "polynomials around a function"
+
+    @classmethod
+    def deep(cls) -> Surrounded:
+        """With functions of combinations of inputs, and polynomials of low degrees."""
+        return cls(_functions_of_combinations, _LOW_DEGREES, "polynomials around a deeper function")
+
+    def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
+        """Formulas with the terms that count, those of the best functions first."""
+        del solve
+        noisy = problem.noise > NOISY
+        few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
+        varying = varying_inputs(few.x)
+        inputs, places = len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
+        few = replace(few, x=few.x[:, varying])
+        degrees = self.degrees.get(min(inputs, _MANY_INPUTS), ())
+        tables = [[exponents_up_to(inputs, degree) for degree in pair] for pair in degrees]
+        tables = [pair for pair in tables if len(few.y) >= _ROWS_PER_TERM * sum(map(len, pair))]
+        if not inputs or not tables or float(few.x.abs().amax()) > _LARGEST:
+            return
+        functions = self.functions(few.x, problem.rules)
+        price = functions.prices() if noisy else torch.zeros(len(functions.trees))
+        weight = few.scale.reciprocal()
+        enough = problem.tolerated(_GOOD, _TOLERATED)
+        for of_sum, of_factor in tables:
+            left = _left(few, weight, functions, of_sum, of_factor)
+            beside, inside = monomial_values(few.x, of_sum), monomial_values(few.x, of_factor)
+            best = (len(few.y) * left.log2() + price).argsort(stable=True)[: _NOISY_KEPT if noisy else _KEPT]
+            for place in best[left[best] < enough].tolist():
+                design = torch.cat([beside, functions.values[:, [place]] * inside], dim=1)
+                found, _ = sparse_fit(design, few.y, weight)
+                outer, factor = found.split([len(of_sum), len(of_factor)])
+                if not bool(factor.any()) or int((found != 0).sum()) > _MOST_TERMS:
+                    continue
+                around = product_of(functions.trees[place], polynomial_tree(of_factor, factor))
+                yield substituted(sum_of(polynomial_tree(of_sum, outer), around), places)
 
 
 def _left(problem: Problem, weight: Tensor, functions: Library, of_sum: Tensor, of_factor: Tensor) -> Tensor:
