@@ -426,11 +426,11 @@ def test_progress_shows_the_best_formula_so_far(uniform, capfd):
     assert written.out == ""
 
 
-def test_the_pure_noise_of_many_draws_is_a_constant():
-    for seed in range(20):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.rand((200, 3), generator=generator, dtype=F64)
-        y = 5 + torch.randn(200, generator=generator, dtype=F64)
-        found = discover(x, y, seed=seed)
-        assert found.formula.is_number, f"seed {seed}: {found.formula}"
-        assert float(found.formula) == pytest.approx(float(y.mean()))
+@pytest.mark.parametrize("seed", range(20))
+def test_pure_noise_is_a_constant_at_every_draw(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand((200, 3), generator=generator, dtype=F64)
+    y = 5 + torch.randn(200, generator=generator, dtype=F64)
+    found = discover(x, y, seed=seed)
+    assert found.formula.is_number
+    assert float(found.formula) == pytest.approx(float(y.mean()))
