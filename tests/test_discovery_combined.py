@@ -9,6 +9,7 @@ from edgewise.discovery.problem import Problem
 from edgewise.discovery.solver import EXACT, findings
 from edgewise.discovery.stages.combined import Combined
 from edgewise.discovery.stages.curves import Curves
+from edgewise.discovery.tree import Input, scaled, sum_of
 
 
 def found(x, y):
@@ -39,6 +40,16 @@ def test_a_curve_of_a_combination(name, uniform):
     best = found(x, torch.exp(a * torch.sin(CASES[name](x))))
     assert best
     assert best[0].error < EXACT
+
+
+def test_what_is_constant_but_for_the_tails_is_left_alone(monkeypatch, uniform):
+    x = uniform(-2.0, 2.0, 500, 2)
+    z = x[:, 0] + 0.37 * x[:, 1]
+    y = torch.where(z > z.quantile(0.99), 1.0, 0.0).to(x.dtype)
+    given = Problem(x, y, torch.ones_like(y), 0.1, 0.0, time.monotonic() + 60, seed=0)
+    monkeypatch.setattr("edgewise.discovery.stages.combined._best", lambda _: sum_of(Input(0), scaled(Input(1), 0.37)))
+    monkeypatch.setattr("edgewise.discovery.stages.combined._best_with_a_ratio", lambda _: None)
+    assert list(Combined().propose(given, lambda smaller: pytest.fail(f"nothing to solve, got {smaller}"))) == []
 
 
 def test_what_is_no_such_curve_is_left_alone(uniform):

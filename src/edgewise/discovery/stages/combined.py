@@ -45,6 +45,8 @@ class Combined:
             low, high = z.quantile(_TAIL), z.quantile(1 - _TAIL)
             kept = (z >= low) & (z <= high)
             inner = problem.some(kept).of_inputs(z[kept].unsqueeze(1))
+            if inner.is_constant:
+                continue
             if search is _best_with_a_ratio:  # which is not exact before all constants are fitted together
                 inner = replace(inner, noise=max(inner.noise, inner.roughness() / inner.spread))
             for tree in solve(inner):
