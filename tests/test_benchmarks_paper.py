@@ -401,6 +401,10 @@ def test_errors_fall_as_promised_on_a_small_ladder():
     row = convergence.measure(3, 0, grids=(5, 10, 15, 20), count=5000)
     assert row["exponent"] == pytest.approx(-4, abs=0.5)  # the grids are few and coarse
     assert [level[0] for level in row["levels"]] == [5, 10, 15, 20]
+    assert row["exponent_inside"] == pytest.approx(-4, abs=0.5)
+    for *_, everywhere, inside, beyond in row["levels"]:
+        assert 0 <= beyond < 100
+        assert inside <= everywhere * 1.01
 
 
 def test_dimensions_at_a_small_size():
@@ -508,12 +512,14 @@ def test_the_report_tells_what_was_met(tmp_path):
 
 
 def test_the_report_of_the_studies(tmp_path):
-    levels = [[grid, 6 * grid, grid**-4.0, grid**-4.0] for grid in (5, 10, 20, 40)]
+    levels = [[grid, 6 * grid, grid**-4.0, 3 * grid**-4.0, grid**-4.0, 2] for grid in (5, 10, 20, 40)]
     sizes = [[grid, 6 * grid, 2 * grid**-4.0, grid**-4.0, 3] for grid in (4, 8, 16)]
-    noisy = [_measured("I.6.2b, 1%", test_rmse=1e-3, sigma=2e-3)]
-    noisy += [_measured("I.6.2b, 1%", "oracle 2", test_rmse=9e-4, note="[3, 2, 1]")]
-    noisy += [_measured("I.9.18, 10%", test_rmse=None, sigma=2e-3)]
-    noisy += [_measured("I.9.18, 10%", "oracle 2", test_rmse=9e-4, note="[6, 2, 1]")]
+    noisy = []
+    for case, reached in (("I.6.2b, 1%", (1e-3, 8e-4, 3e-3)), ("I.9.18, 10%", (None, 8e-4, 3e-3))):
+        for seed, error in enumerate(reached):
+            noisy.append(_measured(case, seed=seed, test_rmse=error, sigma=2e-3))
+            noisy += [_measured(case, f"oracle {k}", seed, test_rmse=(9 + k) * 1e-4) for k in noise.HIDDEN]
+    noisy += [_measured("III.17.37, 1%", test_rmse=1e-3, sigma=2e-3)]  # its oracle has not come yet
     folds = [_measured("yacht", who, fold, test_rmse=error, spread=10.0) for fold in range(5) for who, error in
              (("edgewise", 1.0), ("boosting", 2.0))]  # fmt: skip
     folds += [_measured("energy", who, 0, test_rmse=error, spread=1.5) for who, error in
@@ -524,7 +530,7 @@ def test_the_report_of_the_studies(tmp_path):
     text, readme = _report(
         tmp_path,
         {
-            "convergence": [_measured("degree 3", levels=levels, exponent=-4.0)],
+            "convergence": [_measured("degree 3", levels=levels, exponent=-4.5, exponent_inside=-4.1)],
             "dimensions": [_measured("d = 8", levels=sizes, exponent=-3.1, exponent_inside=-4.1)],
             "noise": noisy,
             "few": [_measured("exp_sin", "width given", seed, test_rmse=10.0 ** (seed - 8)) for seed in range(4)],
@@ -532,10 +538,13 @@ def test_the_report_of_the_studies(tmp_path):
             "coverage": shares,
         },
     )
-    assert _line(text, "3").endswith("| yes |")
+    assert _line(text, "3").startswith("| 3 | -4 | -4.10 | -4.10 | -4.50 | -4.50 | 2 to 2 |")
+    assert _line(text, "3").endswith("| 1 | yes |")
     assert "| -3.10 | 3.9e-03 to 1.5e-05 | -4.10 | 3 |" in _line(text, "8")
-    assert _line(text, "I.6.2b, 1%").endswith("| [3, 2, 1] | yes |")
-    assert _line(text, "I.9.18, 10%").endswith("| [6, 2, 1] | NO |")
+    assert _line(text, "I.6.2b, 1%").endswith("| 1.0e-03 | 9.0e-04 | 1.11 | 3.33 | 1.50 | yes |")
+    assert _line(text, "I.9.18, 10%").endswith("| 3.0e-03 | 9.0e-04 | 3.33 | inf | inf | NO |")
+    assert "III.17.37" not in text
+    assert "1 of 2 met. 3 of 6 single fits are within both bounds." in text
     assert _line(text, "width given").endswith("| 3 of 4 |")
     assert _line(text, "yacht").endswith("| 0 | yes |")
     assert _line(text, "energy").endswith("| 1 | NO |")

@@ -16,6 +16,8 @@ from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, Finding, front, is_noise, refitted, solve
 from edgewise.discovery.stages.combined import Combined
 from edgewise.discovery.stages.curves import Curves
+from edgewise.discovery.stages.factored_quotients import FactoredQuotients
+from edgewise.discovery.stages.inverse import Inverse
 from edgewise.discovery.stages.joins import joined
 from edgewise.discovery.stages.modulated import modulated
 from edgewise.discovery.stages.networks import Networks
@@ -27,6 +29,7 @@ from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.stages.surrounded import Surrounded
 from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
+from edgewise.discovery.stages.varying import Varying
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, noise_level, smooth_error
 from edgewise.discovery.tree import Curve, Input, complexity, constant, constants, evaluate, sum_of
@@ -381,7 +384,7 @@ def test_changes_of_two_shapes_are_no_curve_times_a_function(uniform):
 
 ON_ONE_PROBLEM = (
     Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Surrounded(), SurroundedQuotients(),
-    Structure(),
+    FactoredQuotients(), Varying(), Inverse(), Structure(),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import torch
 from edgewise.kan import KAN
 from edgewise.network import KANLayer, Network, SymbolicBlock, arities
 from edgewise.surgery import lock
-from edgewise.symbolic import canonical, snapped
+from edgewise.symbolic import canonical, rounded, snapped
 from edgewise.symbolic.constants import symbolic_blocks
 from edgewise.training import find_loss
 from edgewise.training.gauss_newton import jacobian_rows
@@ -202,6 +202,33 @@ def test_noisy_constants_have_no_more_digits_than_the_data_know(uniform, normal)
         ((_, _, c, _),), ((_, _, is_exact, _),) = constants(exact, "x")
         assert is_exact == (expected is not None)
         assert c == (expected or pytest.approx(truth, abs=noise / 10))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_constants_are_rounded_to_what_the_data_know(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.rand((2000, 1), generator=generator, dtype=F64) - 1
+    y = 1.737 * torch.tanh(1.4142136 * x) + 2.8391 + 0.05 * torch.randn((2000, 1), generator=generator, dtype=F64)
+    model, _ = snapped(fitted({"tanh": [(0, 1.4, 0.1, 1.7, 2.8)]}, x, y), x, y, MSE)
+    short, notes = rounded(model, x, y, MSE)
+    free = [k for k, held in enumerate(constants(model, "tanh")[1][0]) if not held]
+    ((before,), _), ((after,), (held,)) = constants(model, "tanh"), constants(short, "tanh")
+    assert len(notes) == len(free) > 0
+    assert all(held)
+    assert all(after[k] == round(after[k], 3) for k in free)
+    assert all(abs(after[k] - before[k]) < 0.1 for k in free)
+    # Two standard errors of a constant are about four units of the log-likelihood.
+    rise = float((short(x) - y).detach().square().mean() / (model(x) - y).detach().square().mean()) - 1
+    assert rise * 2000 < 9 * len(free)
+
+
+def test_clean_constants_and_unknown_ones_are_not_rounded(uniform):
+    x = uniform(-1, 1, 150, 1)
+    y = 0.7310585 * torch.tanh(1.2345678 * x + 0.1234567) + 5.4321098
+    model = fitted({"tanh": [(0, 1.0, 0.1, 0.8, 5)]}, x, y)
+    short, notes = rounded(model, x, y, MSE)
+    assert notes == []
+    assert torch.equal(short(x), model(x))
 
 
 def test_clean_constants_that_are_not_simple_stay(uniform):

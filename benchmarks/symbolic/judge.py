@@ -14,7 +14,7 @@ from problems import Problem
 _DIGITS = 3
 _SECONDS = 20  # for one simplification
 _ROWS = 500
-_SAME = 1e-7  # relative distance of two formulas that are the same function
+_SAME = 1e-10  # relative distance of two formulas that are the same function
 _FAR = 0.2  # relative distance from which they are not
 _VISIBLE = 0.5 * 10.0**-_DIGITS
 

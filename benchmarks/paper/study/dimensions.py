@@ -20,6 +20,7 @@ from rows import Row
 from runner import Job, one_per_seed
 
 import edgewise as ew
+from study.beyond import rows_inside
 from study.starting import best_start
 
 TITLE = "Error over parameters in many dimensions"
@@ -52,9 +53,8 @@ def measure(inputs: int, seed: int, grids: tuple[int, ...] = GRIDS, count: int =
         model = coarse.refine(grid=grid)
         model.fit(x, y, steps=_STEPS, solver="lm")
         with torch.no_grad():
-            seen, hidden = (model.trace(rows).layers[0].outputs[:, 0] for rows in (x, test_x))
             off = (model(test_x)[:, 0] - truth).numpy()
-        inside = ((hidden >= seen.min()) & (hidden <= seen.max())).numpy()
+        inside = rows_inside(model, x, test_x).numpy()
         size = sum(parameter.numel() for parameter in model.parameters())
         levels.append([grid, size, rms(off), rms(off[inside]), int((~inside).sum())])
     _, sizes, everywhere, within, _ = zip(*levels[1:], strict=True)

@@ -6,14 +6,14 @@ The ten cases and the oracle's choices were fixed before anything was run.
 from __future__ import annotations
 
 import argparse
-import math
+import statistics
 import time
 from collections.abc import Iterable
 
 import torch
 from cases import Case, Samples, tables
 from contenders import found_width
-from report_text import count, error, table, verdict
+from report_text import count, error, errors, table, verdict
 from rows import Row
 from runner import Job
 
@@ -21,7 +21,7 @@ import edgewise as ew
 from study.starting import best_start
 
 TITLE = "Noisy labels"
-SEEDS, MAX_TIME = 1, 60.0
+SEEDS, MAX_TIME = 10, 60.0
 CASES = (
     "I.6.2b",
     "I.9.18",
@@ -94,36 +94,52 @@ def oracle(case: Case, samples: Samples, width: list[int], degree: int, seed: in
 
 
 def section(rows: list[Row]) -> str:
-    """The table."""
-    lines, met = [], []
-    for label, seed, mine, others in _pairs(rows):
-        best = min(others, key=lambda row: row["test_rmse"])
-        ratio = math.inf if mine["test_rmse"] is None else mine["test_rmse"] / best["test_rmse"]
-        met.append(ratio <= WORSE_BY and mine["test_rmse"] <= mine["sigma"])
-        figures = [error(value) for value in (mine.get("sigma"), mine["test_rmse"], best["test_rmse"])]
-        lines.append([label, seed, *figures, f"{ratio:.2f}", best["note"], verdict(met[-1])])
-    header = ["case", "seed", "σ of the noise", "Edgewise", "oracle", "ratio", "the oracle's choice", "met"]
+    """The table: a line per case and level, by the medians of its seeds."""
+    lines, met, single = [], [], []
+    for name in CASES:
+        for level in LEVELS:
+            pairs = list(_pairs(rows, _label(name, level)))
+            if not pairs:
+                continue
+            mine, best = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            reached, possible = errors(mine), errors(best)
+            ratios = [own / oracle for own, oracle in zip(reached, possible, strict=True)]
+            shares = [own / row["sigma"] for own, row in zip(reached, mine, strict=True)]
+            single += [r <= WORSE_BY and s <= 1 for r, s in zip(ratios, shares, strict=True)]
+            met.append(statistics.median(ratios) <= WORSE_BY and statistics.median(shares) <= 1)
+            medians = [
+                error(statistics.median(values)) for values in ([row["sigma"] for row in mine], reached, possible)
+            ]
+            figures = [f"{value:.2f}" for value in (statistics.median(ratios), max(ratios), max(shares))]
+            lines.append([_label(name, level), len(pairs), *medians, *figures, verdict(met[-1])])
+    header = ["case", "seeds", "σ", "Edgewise", "oracle", "ratio, median", "largest", "largest share of σ", "met"]
     return (
-        f"RMSE against the labels without noise; must be at most {WORSE_BY} times the oracle's and at most σ. The\n"
-        f"oracle has a hidden layer of {HIDDEN} nodes, grids {GRIDS}, degrees {DEGREES} and {_STARTS} starts, as long\n"
-        f"as it has at most half as many parameters as samples, and is chosen by the error that is shown.\n\n"
+        f"RMSE against the labels without noise; must be at most {WORSE_BY} times the oracle's and at most σ\n"
+        f"(medians of the seeds). The oracle has a hidden layer of {HIDDEN} nodes, grids {GRIDS}, degrees\n"
+        f"{DEGREES} and {_STARTS} starts, as long as it has at most half as many parameters as samples, and is\n"
+        "chosen for each seed by the error that is shown.\n\n"
         + table(header, lines)
         + "\n\n"
         + count(sum(met), len(met), "met")
+        + " "
+        + count(sum(single), len(single), "single fits are within both bounds")
     )
 
 
-def _pairs(rows: list[Row]) -> Iterable[tuple[str, int, Row, list[Row]]]:
-    """Edgewise's rows with those of the oracle on the same samples."""
-    for name in CASES:
-        for level in LEVELS:
-            label = _label(name, level)
-            for mine in rows:
-                if mine["case"] == label and mine["contender"] == "edgewise":
-                    same = [row for row in rows if row["case"] == label and row["seed"] == mine["seed"]]
-                    others = [row for row in same if row is not mine and row["test_rmse"] is not None]
-                    if others:
-                        yield label, mine["seed"], mine, others
+def _pairs(rows: list[Row], label: str) -> Iterable[tuple[Row, Row]]:
+    """Edgewise's rows of a case with the best of the oracle on the same samples."""
+    for mine in rows:
+        if mine["case"] == label and mine["contender"] == "edgewise":
+            others = [
+                row
+                for row in rows
+                if row["case"] == label
+                and row["seed"] == mine["seed"]
+                and row is not mine
+                and row["test_rmse"] is not None
+            ]
+            if len(others) == len(HIDDEN):
+                yield mine, min(others, key=lambda row: row["test_rmse"])
 
 
 def _label(name: str, level: float) -> str:

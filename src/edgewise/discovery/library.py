@@ -14,9 +14,11 @@ from edgewise.discovery.tree import Curve, Input, Tree, complexity, monomial, po
 from edgewise.primitives import get_primitive
 from edgewise.symbolic import BITS_PER_NODE
 
+_MOST_INPUTS_OF_OWN_PRODUCTS = 2
 _MOST_INPUTS_OF_TRIPLES, _MOST_INPUTS_OF_ALL_PAIRS, _MOST_INPUTS_OF_THREE_TERMS = 6, 2, 3
 _MOST_VALUES = 6_000_000  # of a library
 _SCALES_OF_TURNS = (1.0, 0.5, 2.0, torch.pi)
+_FASTER_TURNS = (3.0, 4.0, 5.0)
 _SAME = 1e-9  # distance of two standard columns that are one
 _PAIRS = (
     (1, 1), (1, -1), (-1, 1), (2, 1), (1, 2), (2, -1), (1, -2), (-2, 1), (-1, 2), (2, 2), (2, -2), (-2, 2), (-1, -1),
@@ -196,9 +198,9 @@ def mixed_sums(x: Tensor) -> Library:
     return Library(trees, torch.stack(values, dim=1)) if values else columns[torch.zeros(0, dtype=torch.long)]
 
 
-def turns(library: Library) -> Library:
+def turns(library: Library, scales: Sequence[float] = _SCALES_OF_TURNS) -> Library:
     """Sines and cosines of multiples of every column."""
-    return Library.of([library.curves(name, a) for a in _SCALES_OF_TURNS for name in ("sin", "cos")])
+    return Library.of([library.curves(name, a) for a in scales for name in ("sin", "cos")])
 
 
 def unary(library: Library, own: Sequence[str] = ()) -> Library:
@@ -208,8 +210,13 @@ def unary(library: Library, own: Sequence[str] = ()) -> Library:
 
 
 def nested(x: Tensor, own: Sequence[str] = ()) -> Library:
-    """Elementary functions of elementary functions of single inputs."""
-    return unary(unary(inputs_of(x), own), own)
+    """Elementary functions of elementary functions of single inputs; of one input of faster turns, too."""
+    columns = inputs_of(x)
+    inner = [unary(columns, own)]
+    if x.shape[1] == 1:
+        faster = turns(columns, _FASTER_TURNS)
+        return Library.of([faster, unary(Library.of([*inner, turns(columns), faster]), own)])
+    return unary(Library.of(inner), own)
 
 
 def arguments(x: Tensor) -> Library:
@@ -222,6 +229,8 @@ def arguments(x: Tensor) -> Library:
         parts += [monomials(x, pair_exponents(inputs)), sums_of_two(columns), sums_of_two(squares)]
         shifted = Library.of([columns.shifted(1.0), columns.shifted(1.0, -1.0)])
         parts.append(shifted.times(shifted))
+        if inputs <= _MOST_INPUTS_OF_OWN_PRODUCTS:
+            parts.append(sums_of_two(columns).times(columns))
     else:
         powers = Library.of([columns, columns.curves("x^2"), columns.curves("x^3")])
         parts += [powers, columns.curves("1/x"), sums_of_two(powers)]

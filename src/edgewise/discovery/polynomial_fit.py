@@ -8,12 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from edgewise.discovery.problem import Problem
 from edgewise.discovery.tree import Curve, Tree, monomial, product_of, scaled, sum_of
 
 _NEGLIGIBLE = 1e-8  # share of a term
 _SIGMAS = 4.0  # a term that counts is as many standard errors from 0
 _MOST_ROUNDS = 60
 _TINY = 1e-300
+_CHUNK = 250
+_LOOKED_AT = 20  # functions whose fits are computed exactly
+_DEPENDENT = 1e-12  # eigenvalue of columns of length 1 that say the same
 
 
 def varying_inputs(x: Tensor) -> Tensor:
@@ -70,6 +74,51 @@ def sparse_fit(design: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, 
         least = strength.argsort()[: max(1, weak // 4)]
         keep[keep.nonzero().flatten()[least]] = False
     return result / size, left
+
+
+def left_beside(problem: Problem, base: Tensor, functions: Tensor, factors: Tensor) -> tuple[float, Tensor]:
+    """What linear fits leave of the target, as a share of its spread.
+
+    Args:
+        problem: rows, and what each counts.
+        base: columns of every fit, shape (N, B).
+        functions: one for each fit, shape (N, F).
+        factors: what is multiplied by the function for the further columns of its fit, shape (N, K).
+
+    Returns:
+        What the base leaves alone, and what it leaves with each of the functions, shape (F,).
+    """
+    weight = problem.scale.reciprocal()
+    q = torch.linalg.qr(base * weight.unsqueeze(1)).Q
+    goal = problem.y * weight
+    spread = float((goal - weight * problem.mean).norm()) or 1.0
+    rest = goal - q @ (q.T @ goal)
+    weighted = functions.T * weight
+    weighted = weighted / weighted.abs().amax(dim=1, keepdim=True).clamp_min(_TINY)
+    left = torch.cat([_roughly_left(part, factors, q, rest) for part in weighted.split(_CHUNK)])
+    best = left.argsort(stable=True)[:_LOOKED_AT]
+    block = weighted[best].unsqueeze(2) * factors
+    own = torch.linalg.qr(_outside(q, block / block.norm(dim=1, keepdim=True).clamp_min(_TINY))).Q
+    left[best] = (rest - (own @ (own.mT @ rest.unsqueeze(1))).squeeze(2)).norm(dim=1)
+    return float(rest.norm()) / spread, left / spread
+
+
+def _roughly_left(functions: Tensor, factors: Tensor, q: Tensor, rest: Tensor) -> Tensor:
+    """What functions, shape (F, N), times factors, shape (N, K), leave of the rest, shape (F,), by normal equations."""
+    count, columns = len(functions), factors.shape[1]
+    squares = (factors.unsqueeze(2) * factors.unsqueeze(1)).flatten(1)
+    gram = (functions.square() @ squares).view(count, columns, columns)
+    inside = torch.einsum("fn,nk,nq->fkq", functions, factors, q)
+    size = gram.diagonal(dim1=1, dim2=2).clamp_min(_TINY).sqrt()
+    slope = (functions * rest) @ factors / size
+    values, vectors = torch.linalg.eigh((gram - inside @ inside.mT) / size.unsqueeze(1) / size.unsqueeze(2))
+    along = (vectors.mT @ slope.unsqueeze(2)).squeeze(2)
+    explained = torch.where(values > _DEPENDENT, along.square() / values, 0.0)
+    return (rest.square().sum() - explained.sum(dim=1)).clamp_min(0).sqrt()
+
+
+def _outside(q: Tensor, values: Tensor) -> Tensor:
+    return values - q @ (q.T @ values)
 
 
 def monomial_trees(powers: Tensor) -> list[Tree]:

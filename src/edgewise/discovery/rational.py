@@ -118,17 +118,18 @@ class _Fit:
         return None
 
 
-def exact_quotient(columns: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+def exact_quotient(above: Tensor, below: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
     """Coefficients of P and Q where y is exactly their quotient: a null vector of P − y·Q.
 
     Args:
-        columns: what P and Q are combinations of, a constant first, shape (N, K).
+        above: what P is a combination of, shape (N, K).
+        below: what Q is a combination of, shape (N, L).
         y: target, shape (N,).
 
     Returns:
-        Those of P and those of Q, shape (K,) each, or None where there is no quotient or more than one.
+        Those of P, shape (K,), and those of Q, shape (L,), or None where there is no quotient or more than one.
     """
-    both = torch.cat([columns, -columns * y.unsqueeze(1)], dim=1)
+    both = torch.cat([above, -below * y.unsqueeze(1)], dim=1)
     size = torch.ones_like(both[0])
     for _ in range(_BALANCINGS):  # rows near a pole, and terms that are large somewhere, would hide all others
         norm = both.norm(dim=0).clamp_min(_TINY)
@@ -140,8 +141,8 @@ def exact_quotient(columns: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
     if not float(values[-1]) < _EXACT * float(values[0]) or float(values[-2]) < _ONLY * float(values[0]):
         return None
     found = vectors[-1]
-    above, below = torch.where(found.abs() > _NEGLIGIBLE * found.abs().max(), found / size, 0.0).chunk(2)
-    return above, below
+    p, q = torch.where(found.abs() > _NEGLIGIBLE * found.abs().max(), found / size, 0.0).tensor_split([above.shape[1]])
+    return p, q
 
 
 def likeliest_quotient(columns: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

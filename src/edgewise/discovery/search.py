@@ -30,7 +30,7 @@ from edgewise.discovery.tree import (
 )
 from edgewise.kan import KAN
 from edgewise.network import Options
-from edgewise.symbolic import canonical, snapped
+from edgewise.symbolic import canonical, rounded, snapped
 from edgewise.threads import threads_for
 from edgewise.training import MeanSquaredError, fit
 
@@ -211,7 +211,8 @@ class Search:
         is_exact = bool(self.found) and self.found[0].error < EXACT
         flat = constant(problem.mean)
         shown = [*front(self.found), *([] if is_exact else self._close(problem))]
-        simple = [each.tree for each in shown if complexity(each.tree) <= _MOST_COMPLEX]
+        trees = [each.tree for each in shown]
+        simple = [tree for tree in trees if complexity(tree) <= _MOST_COMPLEX] or sorted(trees, key=complexity)[:1]
         formulas = []
         for number, tree in enumerate(dict.fromkeys([*simple, flat])):
             network = self._network(tree)
@@ -231,12 +232,13 @@ class Search:
         return self.settings.started + self.settings.max_time
 
     def _exact(self, tree: Tree, problem: Problem) -> KAN:
-        """The network of a formula with exact constants where the data cannot tell the difference."""
+        """The network of a formula with constants as simple as the data allow."""
         few = problem.thinned(_ROWS)
         model = network_of(tree, few.x, hold=True)
         y, weights = few.y.unsqueeze(1), few.scale**-2
         fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
         model, _ = snapped(model, few.x, y, MeanSquaredError(), weights)
+        model, _ = rounded(model, few.x, y, MeanSquaredError(), weights)
         fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
         return self._network(tree_of(model))
 

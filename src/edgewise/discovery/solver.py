@@ -14,13 +14,15 @@ from typing import cast
 import joblib
 import torch
 
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import HOPELESS, Problem
 from edgewise.discovery.stage import Stage
 from edgewise.discovery.stages.additive import Additive
 from edgewise.discovery.stages.breaks import Breaks
 from edgewise.discovery.stages.combined import Combined
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.dimensional import Dimensional
+from edgewise.discovery.stages.factored_quotients import FactoredQuotients
+from edgewise.discovery.stages.inverse import Inverse
 from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.stages.polynomials import Polynomials, Quotients
 from edgewise.discovery.stages.products import Products
@@ -30,6 +32,7 @@ from edgewise.discovery.stages.structure import Structure
 from edgewise.discovery.stages.sums import Sums
 from edgewise.discovery.stages.surrounded import Surrounded
 from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
+from edgewise.discovery.stages.varying import Varying
 from edgewise.discovery.surrogate import looks_like_noise
 from edgewise.discovery.tree import Tree, complexity, constant, constants, evaluate, network_of, tree_of
 from edgewise.primitives import Primitive, get_primitive, primitives, register_primitive
@@ -37,19 +40,23 @@ from edgewise.symbolic import Size, canonical, description_length
 from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
-DIRECT: tuple[Stage, ...] = (
+SMOOTH: tuple[Stage, ...] = (
     Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(),
-    SurroundedQuotients(), Combined(), Surrounded.deep(), Additive(), Curves.deepest(), Breaks(),
+    SurroundedQuotients(), FactoredQuotients(), Varying(), Combined(), Surrounded.deep(), Inverse(), Additive(),
+    Curves.deepest(),
 )  # fmt: skip
+"""Stages that need no more than seconds, for formulas without jumps and kinks."""
+DIRECT: tuple[Stage, ...] = (*SMOOTH, Breaks())
 """Stages that need no more than seconds."""
-STAGES: tuple[Stage, ...] = (Dimensional(), *DIRECT, Structure(), Networks())
+STAGES: tuple[Stage, ...] = (Dimensional(), *SMOOTH, Structure(), Breaks(), Networks())
 _KEPT = 8
 _DEEPEST = 3
 _REFITTED = 2  # formulas of a stage whose constants are fitted together
 _STEPS = 20
 _ROWS, _NOISY_ROWS = 300, 4000
 _PROMISING = 0.5  # error from which that is worth the time
-_QUICK = 4  # stages that are tried in any case
+_QUICK, _QUICK_FOR_MANY = 4, 12  # stages that are tried before a formula of few, or of many constants is believed
+_PLAIN = 5  # complexity of a formula than which there is hardly a simpler one
 _SIMPLE = 20  # complexity of a formula that is believed as soon as it leaves noise
 _REGULAR, _FEW = 40, 3  # complexity of such a formula, if it has no more constants than few
 _MORE = 8  # proposals of a stage that are looked at after such a formula: the next may be simpler
@@ -119,9 +126,12 @@ def solve(
             doubted = doubted and not better
             if report is not None:
                 report(stage.name, best)
-            if best[0].error < enough:
+            quick = _QUICK if constants(best[0].tree) <= _FEW else _QUICK_FOR_MANY
+            if best[0].error < enough and (number >= quick or not _may_be_simpler(best[0], problem)):
                 break
-            if number >= _QUICK and (doubted or _leaves_only_noise(best[0], problem)):
+            if depth and number == _QUICK and problem.noise > HOPELESS:
+                break  # a part that no smooth function follows is none
+            if number >= _QUICK and (doubted or (number >= quick and _leaves_only_noise(best[0], problem))):
                 doubted = best[0].error >= _UNEXPLAINED
                 if not doubted:
                     break
@@ -202,7 +212,9 @@ def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int
         if problem.rules.allow(tree):
             found.append(Finding(tree, problem.error(tree), stage.name))
             if found[-1].error < enough:
-                break
+                if not _may_be_simpler(found[-1], problem):
+                    break
+                left = min(left, _MORE)
             bits = found[-1].bits(problem)
             simple = noisy and bits < least and complexity(tree) <= _SIMPLE
             if simple and math.isinf(left) and is_noise(found[-1], problem):
@@ -236,6 +248,11 @@ def refitted(finding: Finding, problem: Problem) -> Iterator[Finding]:
         tree = tree_of(model)
         if problem.rules.allow(tree):
             yield Finding(tree, problem.error(tree), finding.stage)
+
+
+def _may_be_simpler(finding: Finding, problem: Problem) -> bool:
+    """Whether a formula that is near enough may be one of many, as the target is not known exactly."""
+    return problem.floor > 0 and complexity(finding.tree) > _PLAIN
 
 
 def _leaves_only_noise(finding: Finding, problem: Problem) -> bool:

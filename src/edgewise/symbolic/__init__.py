@@ -1,7 +1,7 @@
 """From trained edges to a formula."""
 
 from edgewise.symbolic.auto import TOLERANCE, auto_symbolic
-from edgewise.symbolic.constants import canonical, snapped
+from edgewise.symbolic.constants import canonical, rounded, snapped
 from edgewise.symbolic.description import BITS_PER_NODE, Size, description_length, size_of_expression
 from edgewise.symbolic.formula import number, numeric_edges, symbolic_formula, tidy
 from edgewise.symbolic.match import Match, match_primitive, rank_matches
@@ -25,6 +25,7 @@ __all__ = [
     "number",
     "numeric_edges",
     "rank_matches",
+    "rounded",
     "sharpened",
     "size_of_expression",
     "snapped",

@@ -8,8 +8,9 @@ changing the function, and freezes what became redundant; only then does a const
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,11 +25,14 @@ from edgewise.training.objective import OutputObjective
 from edgewise.training.solvers import minimise
 
 Model = TypeVar("Model", bound=Network)
+_Numbers = Callable[[float, float, bool], Iterator[tuple[float, float]]]
+"""Simple numbers near a value of a standard error, with their costs; the flag is for periodic functions."""
 
 _A, _B, _C, _D = range(4)
 _SIGMAS = 3.0
 _ROUNDING = 1e-8  # relative distance at which constants of an exact fit are tried
 _DENOMINATORS = (1, 2, 3, 4)
+_SIGMAS_OF_DECIMALS = 2.0  # which are many: of those that are right few are farther off
 _SHARPNESS = 0.1  # of the spacing of the exact numbers: what is known less well is left as it is
 _MOST_DECIMALS = 4
 _BITS_OF_DECIMALS = 4.0
@@ -149,7 +153,6 @@ def _tidy_node(factors: list[list[_EditableEdge] | None], leaving: list[_Editabl
         edge.normalise()
 
 
-@torch.no_grad()
 def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None = None) -> tuple[Model, list[str]]:
     """Exact constants where the data cannot tell them from what was fitted.
 
@@ -166,12 +169,36 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | No
     Returns:
         A new network, and what was snapped, a line each.
     """
+    return _simplified(model, x, y, loss, weights, _simple_numbers)
+
+
+def rounded(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None = None) -> tuple[Model, list[str]]:
+    """Free constants with no more decimals than the data know: the fewest within two standard errors.
+
+    Args:
+        model: a canonical, fitted network, which is left as it is.
+        x: inputs, shape (N, I).
+        y: targets as the loss takes them.
+        loss: the loss that was minimised.
+        weights: how much each row counts, shape (N,); all alike if not given.
+
+    Returns:
+        A new network, where they are frozen, and what was rounded, a line each.
+    """
+    return _simplified(model, x, y, loss, weights, _shortest_decimals)
+
+
+@torch.no_grad()
+def _simplified(
+    model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None, numbers: _Numbers
+) -> tuple[Model, list[str]]:
+    """With the simpler numbers that the data cannot tell from the constants, one after the other."""
     notes: list[str] = []
     refused: set[tuple[int, int, int, int, float]] = set()
     model = model.copied()
     while True:
         near = OutputObjective(model, x, y, loss, None, weights).loss_linearised()
-        candidate = next(_candidates(model, near, len(x), refused), None)
+        candidate = next(_candidates(model, near, len(x), numbers, refused), None)
         if candidate is None:
             return model, notes
         trial = model.copied()
@@ -211,13 +238,15 @@ class _Candidate:
         return self.layer, self.block, self.row, self.parameter, self.exact
 
 
-def _candidates(model: Network, near: Linearisation, samples: int, refused: set[Any]) -> Iterator[_Candidate]:
+def _candidates(
+    model: Network, near: Linearisation, samples: int, numbers: _Numbers, refused: set[Any]
+) -> Iterator[_Candidate]:
     """Free constants with a simple number nearby, the simplest first."""
     found = []
     for (layer, block, row, parameter), value, sigma in _free_constants(model, near, samples):
         primitive = symbolic_blocks(model.all_layers[layer])[block].primitive
         periodic = primitive.redundant.turn is not None and parameter in (_A, _B)
-        for exact, cost in _simple_numbers(value, sigma, periodic=periodic):
+        for exact, cost in numbers(value, sigma, periodic):
             if parameter == _A and exact == 0:
                 continue  # the edge would be a constant: another primitive, not another number
             found.append(_Candidate(layer, block, row, parameter, value, exact, cost))
@@ -254,7 +283,7 @@ def _free_constants(
         yield position, value, math.sqrt(float(variance[column]))
 
 
-def _simple_numbers(value: float, sigma: float, *, periodic: bool) -> Iterator[tuple[float, float]]:
+def _simple_numbers(value: float, sigma: float, periodic: bool) -> Iterator[tuple[float, float]]:
     """Simple numbers that a value cannot be told from, with their cost in bits; any near one where nothing is known."""
     if math.isinf(sigma):
         yield from ((round(value, digits), float(digits)) for digits in range(_MOST_DECIMALS))
@@ -272,9 +301,23 @@ def _simple_numbers(value: float, sigma: float, *, periodic: bool) -> Iterator[t
             known = sigma * _SIGMAS <= _SHARPNESS * unit / denominator
             if known and abs(value - exact) <= reach:
                 yield exact, extra + 1 + math.log2(abs(numerator)) + 2 * math.log2(denominator)
-    for digits in range(1, _MOST_DECIMALS + 1):
-        exact = round(value, digits)
-        known = sigma * _SIGMAS <= _SHARPNESS * 10.0**-digits
-        if known and exact and abs(value - exact) <= reach:
+    for exact, digits in _near_decimals(value, sigma):
+        if sigma * _SIGMAS_OF_DECIMALS <= _SHARPNESS * 10.0**-digits:
             yield exact, _BITS_OF_DECIMALS + math.log2(abs(exact) * 10.0**digits) + 2 * digits * math.log2(10)
             break
+
+
+def _shortest_decimals(value: float, sigma: float, periodic: bool) -> Iterator[tuple[float, float]]:
+    """The shortest decimal that a value cannot be told from, with its number of digits."""
+    del periodic
+    if not math.isinf(sigma):
+        yield from ((exact, float(digits)) for exact, digits in itertools.islice(_near_decimals(value, sigma), 1))
+
+
+def _near_decimals(value: float, sigma: float) -> Iterator[tuple[float, int]]:
+    """Decimals that a value cannot be told from, with their number of digits, the shortest first."""
+    reach = _SIGMAS_OF_DECIMALS * sigma + _ROUNDING * max(1.0, abs(value))
+    for digits in range(1, _MOST_DECIMALS + 1):
+        exact = round(value, digits)
+        if exact and abs(value - exact) <= reach:
+            yield exact, digits

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+
+from torch import Tensor
 
 from edgewise.discovery.library import Library, inputs_of
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
-from edgewise.discovery.tree import Curve, Input, Tree, power, product_of, scaled
+from edgewise.discovery.tree import Curve, Input, Tree, network_of, power, product_of, scaled, tree_of
 from edgewise.symbolic import Match, rank_matches
+from edgewise.training import fit
 
 _ROWS = 200
 _MOST_MATCHES, _MOST_NOISY_MATCHES = 3, 5
+_STEPS = 20
 _INNER = ("x^2", "1/x", "log", "sqrt", "exp", "sin", "cos")
 _FACTORS = (1.0, -1.0, 2.0, -2.0)
 
@@ -72,9 +76,20 @@ class Curves:
             matches = rank_matches(inner.values[:, 0], target, primitives, weights=weight.square())
             # Without noise the right function is the one that leaves least; with noise others come as close.
             by_error = sorted(matches, key=lambda each: each.rmse)[:_MOST_MATCHES]
-            for match in matches[:_MOST_NOISY_MATCHES] if problem.noise > NOISY else by_error:
-                curve = undo(_curve(match, inner.trees[0]))
-                yield product_of(power(Input(0), exponent), curve) if exponent else curve
+            rough = max(problem.noise, problem.floor) > NOISY
+            for match in matches[:_MOST_NOISY_MATCHES] if rough else by_error:
+                curve = _curve(match, inner.trees[0])
+                for each in (curve, *_without_offset(curve, problem.x, target, weight)) if rough else (curve,):
+                    yield product_of(power(Input(0), exponent), undo(each)) if exponent else undo(each)
+
+
+def _without_offset(curve: Tree, x: Tensor, target: Tensor, weight: Tensor) -> Iterator[Tree]:
+    """The same form through 0, its other constants fitted again: none where it goes through 0 as it is."""
+    if not isinstance(curve, Curve) or curve.d == 0:
+        return
+    model = network_of(replace(curve, d=0.0), x, hold=True)
+    fit(model, x, target.unsqueeze(1), weights=weight.square(), steps=_STEPS, solver="lm")
+    yield tree_of(model)
 
 
 def _curve(match: Match, child: Tree) -> Tree:

@@ -89,7 +89,7 @@ class Quotients:
                 if 2 * len(powers) > min(_MOST_TERMS, len(y) / _ROWS_PER_TERM):
                     break
                 design = monomial_values(few.x, powers)
-                exact = exact_quotient(design, y)  # whatever is thought of the noise: poles may pass for it
+                exact = exact_quotient(design, design, y)  # whatever is thought of the noise: poles may pass for it
                 found = likeliest_quotient(design, y, weight) if exact is None and noisy else exact
                 if found is not None:
                     tree = quotient_tree(monomial_trees(powers), *found)

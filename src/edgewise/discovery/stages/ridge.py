@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.basis import BSpline, Chebyshev
 from edgewise.discovery.exponents import simple_exponent
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Input, Tree, monomial, power, product_of, substituted
 from edgewise.kan import KAN
@@ -27,6 +27,7 @@ _TERMS = 12  # degree of the series that stands for the curve
 _GOOD = 1e-2  # error of the network, relative to the spread of its target, from which exponents can be told
 _TOLERATED = 3.0  # times the noise
 _EXCELLENT = 1e-6
+_SMOOTH, _ROUGH = 1e-3, 0.3  # distance of neighbours from a straight line: of a curve, and relative to the error
 _SCALES = (1.0, 2.0, 3.0, 4.0)
 _SLACK, _SLACK_PER_ERROR, _MOST_SLACK = 1e-3, 10.0, 0.15  # distance from whole numbers
 _MOST_EXPONENT = 5.0
@@ -49,19 +50,22 @@ class Ridge:
         if len(inputs) < 2:
             return
         logs = few.x[:, inputs].log()
-        for outer, inner in _exponents(few, logs):
+        for outer, inner, error in _exponents(few, logs):
             z = torch.exp(problem.x[:, inputs].log() @ inner)
             for share in _shares(outer, inner):
                 factor = torch.exp(problem.x[:, inputs].log() @ share)
                 curve = problem.divided(z.unsqueeze(1), factor)
+                # What is no curve looks as rough as it is far from the network's.
+                if problem.noise <= NOISY and curve.roughness() > max(_SMOOTH, _ROUGH * error) * curve.spread:
+                    continue
                 for tree in solve(curve):
                     inside = monomial(dict(zip(inputs, inner.tolist(), strict=True)))
                     outside = [power(Input(i), p) for i, p in zip(inputs, share.tolist(), strict=True) if p]
                     yield product_of(*outside, substituted(tree, {0: inside}))
 
 
-def _exponents(problem: Problem, logs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Simple exponents of the factor and of the argument."""
+def _exponents(problem: Problem, logs: Tensor) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Simple exponents of the factor and of the argument, and the error of the network that they are from."""
     center, spread = logs.mean(dim=0), logs.std(dim=0)
     u = (logs - center) / spread
     one_sign = bool((problem.y > 0).all() | (problem.y < 0).all())
@@ -79,7 +83,7 @@ def _exponents(problem: Problem, logs: Tensor) -> Iterator[tuple[Tensor, Tensor]
         if inner is None or error > problem.tolerated(_GOOD, _TOLERATED) or tuple(inner.tolist()) in seen:
             continue
         seen.add(tuple(inner.tolist()))
-        yield _factor(logs, inner, problem.y) if one_sign else outer, inner
+        yield _factor(logs, inner, problem.y) if one_sign else outer, inner, error
         if error < _EXCELLENT:
             return
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from edgewise.discovery.problem import HOPELESS, Problem
+from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import smooth_residual
 from edgewise.discovery.tree import Input, Tree, power, product_of, substituted
@@ -16,6 +16,7 @@ _EXPONENTS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
 _REACH = 0.7  # distance of an exponent from the mean effect of its input on log|y|
 _ROWS = 1000
 _WORTH = 1.05  # factor by which the error of a fit may rise when an input is divided out
+_EXPLAINED = 0.5  # share that the fit may leave at most once it is
 
 
 class Strip:
@@ -57,7 +58,7 @@ def _factors(problem: Problem) -> dict[int, float]:
             if abs(p - slope) < _REACH and (p == round(p) or float(x[:, i].min()) > 0)
         ]
         # With a pole in the factor a smooth fit may explain nothing before it is divided out.
-        if not tried or min(tried)[0] > min(_WORTH * error, HOPELESS * around):
+        if not tried or min(tried)[0] > min(_WORTH * error, _EXPLAINED * around):
             break
         error, index, exponent = min(tried)
         chosen[index] = exponent

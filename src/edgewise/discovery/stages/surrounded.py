@@ -1,7 +1,8 @@
-"""y = P(x) + g(x)·Q(x) with polynomials P and Q around one function g of a library, by linear fits."""
+"""T(y) = P(x) + g(x)·Q(x) with polynomials P and Q around one function g of a library, by linear fits."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +23,7 @@ from edgewise.discovery.library import (
 )
 from edgewise.discovery.polynomial_fit import (
     exponents_up_to,
+    left_beside,
     monomial_values,
     polynomial_tree,
     sparse_fit,
@@ -46,12 +48,12 @@ _ROWS, _NOISY_ROWS = 300, 900
 _ROWS_PER_TERM = 3
 _MOST_COLUMNS, _MOST_FUNCTIONS = 6000, 2000
 _MOST_TERMS = 12  # so many come close to any smooth function
-_CHUNK = 50
 _MOST_VALUES = 6_000_000  # of a library
 _KEPT, _NOISY_KEPT = 2, 4
 _GOOD = 1e-6  # share of the target that the right function may leave
 _TOLERATED = 1.2  # times the noise
 _LARGEST = 1e6
+_TRANSFORMS = 3
 
 
 def surrounded_functions(x: Tensor, rules: Rules) -> Library:
@@ -63,7 +65,9 @@ def surrounded_functions(x: Tensor, rules: Rules) -> Library:
     products = [row for row in pair_exponents(x.shape[1]) if row.count(1.0) == 2]
     below = Library.of([columns, monomials(x, products)])
     quotients = below.curves("1/x").times(Library.of([columns, single]))
+    secants = Library.of([plain.curves(name) for name in ("cos", "sin")]).curves("1/x")
     parts = [single, turns(columns), nested(x, rules.own), plain, quotients, unary(plain, rules.own), turns(plain)]
+    parts.append(secants)
     if sum(len(part.trees) for part in parts) < _MOST_COLUMNS:
         shifted = whole[torch.arange(len(plain.trees), len(whole.trees))]
         parts += [shifted, unary(shifted, rules.own)]
@@ -108,24 +112,32 @@ class Surrounded:
         if not inputs or not tables or float(few.x.abs().amax()) > _LARGEST:
             return
         functions = self.functions(few.x, problem.rules)
-        price = functions.prices() if noisy else torch.zeros(len(functions.trees))
-        weight = few.scale.reciprocal()
-        enough = problem.tolerated(_GOOD, _TOLERATED)
-        for of_sum, of_factor in tables:
-            left = _left(few, weight, functions, of_sum, of_factor)
-            beside, inside = monomial_values(few.x, of_sum), monomial_values(few.x, of_factor)
-            best = (len(few.y) * left.log2() + price).argsort(stable=True)[: _NOISY_KEPT if noisy else _KEPT]
-            for place in best[left[best] < enough].tolist():
-                design = torch.cat([beside, functions.values[:, [place]] * inside], dim=1)
-                found, _ = sparse_fit(design, few.y, weight)
-                outer, factor = found.split([len(of_sum), len(of_factor)])
-                if not bool(factor.any()) or int((found != 0).sum()) > _MOST_TERMS:
-                    continue
-                around = product_of(functions.trees[place], polynomial_tree(of_factor, factor))
-                yield substituted(sum_of(polynomial_tree(of_sum, outer), around), places)
+        for number, (undo, target, weight) in enumerate(itertools.islice(few.transformed(), _TRANSFORMS)):
+            form = replace(few, y=target, scale=weight.reciprocal())
+            # Of other forms than y itself only what is exact counts.
+            enough = problem.tolerated(_GOOD, _TOLERATED) if number == 0 else _GOOD
+            for of_sum, of_factor in tables:
+                for tree in _fitted(form, functions, of_sum, of_factor, enough):
+                    yield substituted(undo(tree), places)
 
 
-def _left(problem: Problem, weight: Tensor, functions: Library, of_sum: Tensor, of_factor: Tensor) -> Tensor:
+def _fitted(problem: Problem, functions: Library, of_sum: Tensor, of_factor: Tensor, enough: float) -> Iterator[Tree]:
+    """P + g·Q with the terms that count, for the functions g that leave the least."""
+    noisy = problem.noise > NOISY
+    left = _left(problem, functions, of_sum, of_factor)
+    price = functions.prices() if noisy else torch.zeros_like(left)
+    best = (len(problem.y) * left.log2() + price).argsort(stable=True)[: _NOISY_KEPT if noisy else _KEPT]
+    beside, inside = monomial_values(problem.x, of_sum), monomial_values(problem.x, of_factor)
+    for place in best[left[best] < enough].tolist():
+        design = torch.cat([beside, functions.values[:, [place]] * inside], dim=1)
+        found, _ = sparse_fit(design, problem.y, problem.scale.reciprocal())
+        outer, factor = found.split([len(of_sum), len(of_factor)])
+        if bool(factor.any()) and int((found != 0).sum()) <= _MOST_TERMS:
+            around = product_of(functions.trees[place], polynomial_tree(of_factor, factor))
+            yield sum_of(polynomial_tree(of_sum, outer), around)
+
+
+def _left(problem: Problem, functions: Library, of_sum: Tensor, of_factor: Tensor) -> Tensor:
     """What each function leaves of the target, as a share of its spread, shape (F,)."""
     x = problem.x
     ends = torch.stack([x.amin(dim=0), x.amax(dim=0)], dim=1)
@@ -134,15 +146,4 @@ def _left(problem: Problem, weight: Tensor, functions: Library, of_sum: Tensor, 
         torch.stack([series[:, torch.arange(x.shape[1]), row].prod(dim=1) for row in table], dim=1)
         for table in (of_sum, of_factor)
     )
-    q = torch.linalg.qr(beside * weight.unsqueeze(1)).Q
-    goal = problem.y * weight
-    spread = (goal - weight * problem.mean).norm()
-    rest = goal - q @ (q.T @ goal)
-    left = []
-    for values in functions.values.T.split(_CHUNK):
-        block = (values * weight).unsqueeze(2) * inside
-        block = block / block.norm(dim=1, keepdim=True)
-        own = torch.linalg.qr(block - q @ (q.T @ block)).Q
-        after = rest - (own @ (own.mT @ rest.unsqueeze(1))).squeeze(2)
-        left.append(after.norm(dim=1) / spread)
-    return torch.cat(left)
+    return left_beside(problem, beside, functions.values, inside)[1]

@@ -1,4 +1,8 @@
-"""y = P/Q with P and Q of polynomials and one function g of a library: y·(Q(x) + b·g(x)) = P(x) + a·g(x)."""
+"""y = P/Q with P and Q of polynomials and one or two functions of a library.
+
+y·(Q(x) + b·g(x)) = P(x) + a·f(x) is linear: beside the space of the polynomials and their products with y, two of the
+columns f and y·g are parallel, or one of them is 0. The two may also be both of P, or both of Q.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,10 @@ from edgewise.discovery.tree import Input, Tree, substituted
 _DEGREES = {1: 3, 2: 3, 3: 2, 4: 2, 5: 2}  # of P and Q by the number of inputs
 _DEGREE_OF_MANY = 1
 _ROWS, _ROWS_PER_TERM = 400, 3
+_MOST_FUNCTIONS = 1000
 _LARGEST = 1e6
 _KEPT = 5
-_NEAR = 1e-6  # to a null vector, before it is computed exactly
+_NEAR = 1e-6  # to each other or to the space, before a quotient is computed exactly
 _MOST_TERMS = 12  # so many come close to any smooth function
 _MOST_RANGE = 1e8  # of the median of a function
 _TINY = 1e-300
@@ -47,38 +52,48 @@ class SurroundedQuotients:
             return
         if "1/x" in problem.rules.forbidden:
             return
-        functions = surrounded_functions(x, problem.rules)
+        functions = surrounded_functions(x, problem.rules).first(_MOST_FUNCTIONS)
         polynomials, trees = monomial_values(x, powers), monomial_trees(powers)
-        nearest = _distances(polynomials, functions.values, few.y)
-        for place in nearest.argsort(stable=True)[:_KEPT].tolist():
-            if not float(nearest[place]) < _NEAR:
-                break
-            found = exact_quotient(torch.cat([polynomials, functions.values[:, [place]]], dim=1), few.y)
+        for chosen in _dependent(polynomials, functions.values, few.y):
+            columns = torch.cat([polynomials, functions.values[:, chosen]], dim=1)
+            found = exact_quotient(columns, columns, few.y)
             if found is not None and sum(int((part != 0).sum()) for part in found) <= _MOST_TERMS:
-                yield substituted(quotient_tree([*trees, functions.trees[place]], *found), places)
+                yield substituted(quotient_tree([*trees, *(functions.trees[k] for k in chosen)], *found), places)
 
 
-def _distances(polynomials: Tensor, functions: Tensor, y: Tensor) -> Tensor:
-    """How far g and y·g are from the space of polynomials and their products with y together, shape (F,).
+def _dependent(polynomials: Tensor, functions: Tensor, y: Tensor) -> list[list[int]]:
+    """The functions, one or two at a time, with which y is nearest to a quotient.
 
     Args:
         polynomials: shape (N, K).
-        functions: g, shape (N, F).
+        functions: shape (N, F).
         y: target, shape (N,).
 
     Returns:
-        The least singular value of what that space leaves of both; infinite where g is a polynomial, or
-        nearly all of it in a few rows.
+        Their places, the nearest first.
     """
     ratio = (y / y.abs().median()).unsqueeze(1)
     rows = (1 + ratio.square()).rsqrt()  # rows near a pole would hide all others
     base = torch.cat([polynomials, ratio * polynomials], dim=1) * rows
-    above, below = _outside(base, functions * rows), _outside(base, ratio * functions * rows)
-    # The least singular value of two columns, by what one leaves of the other.
-    rest = below - above * ((above * below).sum(dim=0) / above.square().sum(dim=0).clamp_min(_TINY))
-    is_polynomial = _outside(polynomials, functions).norm(dim=0) < _NEAR
-    is_in_few_rows = functions.abs().amax(dim=0) > _MOST_RANGE * functions.abs().median(dim=0).values
-    return torch.where(is_polynomial | is_in_few_rows, torch.inf, torch.minimum(above.norm(dim=0), rest.norm(dim=0)))
+    rest = torch.cat([_outside(base, functions * rows), _outside(base, ratio * functions * rows)], dim=1)
+    beside = _outside(polynomials, functions)
+    in_few_rows = functions.abs().amax(dim=0) > _MOST_RANGE * functions.abs().median(dim=0).values
+    useless = in_few_rows | (beside.norm(dim=0) < _NEAR)
+    sizes = rest.norm(dim=0).masked_fill(useless.repeat(2), torch.inf)
+    alone = [(float(sizes[k]), [k % len(useless)]) for k in (sizes < _NEAR).nonzero().flatten().tolist()]
+    # Functions that are parallel whatever y is say nothing about it, both with y or both without.
+    same = _sines(beside / beside.norm(dim=0).clamp_min(_TINY)) < _NEAR
+    apart = _sines(rest / sizes.masked_fill(sizes < _NEAR, torch.inf)).masked_fill(
+        torch.block_diag(same, same), torch.inf
+    )
+    places = (apart < _NEAR).triu(1).nonzero().tolist()
+    pairs = [(float(apart[i, j]), sorted({i % len(useless), j % len(useless)})) for i, j in places]
+    return [chosen for _, chosen in sorted([*alone, *pairs])[:_KEPT]]
+
+
+def _sines(unit: Tensor) -> Tensor:
+    """Sines of the angles between columns of length 1, or 0; of the latter 1."""
+    return (1 - (unit.T @ unit).square()).clamp_min(0).sqrt()
 
 
 def _outside(base: Tensor, values: Tensor) -> Tensor:
