@@ -1,5 +1,6 @@
 """Coefficients that vary with an input, functions times quotients, inverses: fresh random formulas of each kind."""
 
+import itertools
 import math
 import time
 from dataclasses import replace
@@ -11,10 +12,11 @@ from edgewise.discovery.problem import Problem
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, STAGES, findings, solve
 from edgewise.discovery.stages.factored_quotients import FactoredQuotients
-from edgewise.discovery.stages.inverse import Inverse, has_poles
+from edgewise.discovery.stages.inverse import Inverse
+from edgewise.discovery.stages.ridge import Ridge
 from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.stages.varying import Varying
-from edgewise.discovery.tree import Input, evaluate, inputs_in
+from edgewise.discovery.tree import Input, complexity, evaluate, inputs_in
 
 F64 = torch.float64
 
@@ -134,7 +136,7 @@ def test_a_target_with_poles_is_inverted(uniform, factor):
     x[:, 0] = uniform(0.5, 2, 900)
     y = x[:, 0] ** 2 / ((x[:, 1] + 3.5) * (2 * x[:, 2] + factor).cos())
     given = problem(x, y, noise=0.9)  # as poles pass for noise
-    assert has_poles(y)
+    assert given.has_poles
     assert least_error(Inverse(), given) < EXACT
     forbidden = replace(given, rules=Rules(frozenset({"1/x"})))
     assert list(Inverse().propose(forbidden, lambda smaller: [Input(0)])) == []
@@ -143,4 +145,77 @@ def test_a_target_with_poles_is_inverted(uniform, factor):
 def test_a_target_without_poles_is_not_inverted(uniform):
     x = uniform(-1, 1, 900, 1)[:, 0]
     for y in (x, x.sin() + 3, (20 * x).exp(), torch.zeros(900, dtype=F64)):
-        assert not has_poles(y)
+        assert not problem(x.unsqueeze(1), y).has_poles
+
+
+# ------------------------------------------------------------------------------------------------ tables of all kinds
+
+STAGES_HERE = (Varying(), FactoredQuotients(), SurroundedQuotients(), Inverse())
+
+
+@pytest.mark.parametrize("stage", STAGES_HERE, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("name", ["one of two", "mostly zero", "tiny", "huge", "one row", "two alike"])
+def test_tables_that_are_hard_to_divide_by(stage, name, uniform):
+    x = uniform(0.5, 3, 400, 2)
+    y = x[:, 0].exp() * x[:, 1] / (x[:, 0] + x[:, 1])
+    if name == "one of two":
+        x[:, 0] = (x[:, 0] > 1.5).double()
+        x[:, 1] = 1 - x[:, 0]
+    elif name == "mostly zero":
+        y = (x[:, 0] - 2).clamp_min(0) * x[:, 1].sin()
+    elif name == "tiny":
+        y = (-(9 * x[:, 0] ** 2)).exp() * x[:, 1]
+        y[:5] = 5e-324
+    elif name == "huge":
+        x, y = 1e155 * x, 1e300 * y
+    elif name == "one row":
+        x, y = x[:1], y[:1]
+    elif name == "two alike":
+        x[:, 1] = x[:, 0]
+    given = problem(x, y)
+    for tree in itertools.islice(stage.propose(given, lambda smaller: [Input(0)]), 20):
+        assert evaluate(tree, x).shape in {(len(x),), ()}
+
+
+def test_rows_without_a_value_of_a_term_are_left_out(uniform, factor):
+    x = uniform(0.5, 3, 5000, 2)
+    x[4999] = -0.5  # after all rows that the terms are chosen by
+    x[4998, 0] = 0.0
+    y = (factor * x[:, 0]).sin() * x[:, 1].abs().log() + x[:, 0]
+    given = problem(x, y + 1e-3 * torch.randn(5000, generator=torch.Generator().manual_seed(0), dtype=F64), noise=1e-3)
+    assert list(itertools.islice(proposals(Varying(), given), 3))
+
+
+def test_the_order_of_rows_does_not_matter(uniform, factor):
+    x = uniform(0.5, 3, 900, 3)
+    x[:, 2] = (x[:, 2] > 1.2).double()
+    x = x[x[:, 2].argsort(stable=True)]
+    y = x[:, 0].exp() * x[:, 1].log() + factor * x[:, 2] * x[:, 0].sin()
+    assert least_error(Varying(), problem(x, y)) < EXACT
+
+
+def test_one_function_is_not_written_as_two(uniform, factor):
+    x = uniform(0.5, 3, 900, 2)
+    given = problem(x, (x[:, 0] + factor) / (x[:, 1] + x[:, 0].log()))
+    exact = [tree for tree in proposals(SurroundedQuotients(), given) if given.error(tree) < EXACT]
+    assert min(map(complexity, exact)) <= 14
+    assert complexity(exact[0]) <= 14
+
+
+@pytest.mark.parametrize("rows", [120, 1000])
+def test_a_curve_of_a_monomial_from_few_rows(rows, uniform):
+    x = uniform(1, 3, rows, 2)
+    given = problem(x, x[:, 0] * (2 * x[:, 0] * x[:, 1]).sin())
+    asked = []
+    list(Ridge().propose(given, lambda smaller: asked.append(smaller) or []))
+    z = x[:, 0] * x[:, 1]
+    assert any(float(torch.corrcoef(torch.stack([smaller.x[:, 0], z]))[0, 1].abs()) > 0.999 for smaller in asked)
+
+
+def test_the_inverse_has_no_units_of_its_own(uniform):
+    x = uniform(-1, 1, 300, 2)
+    given = problem(x, 1 / (x[:, 0] + 2 * x[:, 1]).clamp_min(1e-3))
+    limited = replace(given, rules=Rules(most_complex=3))
+    asked = []
+    list(Inverse().propose(limited, lambda smaller: asked.append(smaller) or []))
+    assert [smaller.rules.most_complex for smaller in asked] == [math.inf]

@@ -83,7 +83,7 @@ def section(rows: list[Row]) -> str:
     """The table."""
     lines = []
     for degree in DEGREES:
-        mine = _of(rows, degree)
+        mine = [row for row in _of(rows, degree) if row["exponent_inside"] is not None]
         if mine:
             inside, everywhere = (_slopes(mine, degree, name) for name in ("exponent_inside", "exponent"))
             counts = [row["levels"][-1][5] for row in mine]

@@ -103,7 +103,7 @@ def section(rows: list[Row]) -> str:
                 continue
             mine, best = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             reached, possible = errors(mine), errors(best)
-            ratios = [own / oracle for own, oracle in zip(reached, possible, strict=True)]
+            ratios = [own / best_of_all for own, best_of_all in zip(reached, possible, strict=True)]
             shares = [own / row["sigma"] for own, row in zip(reached, mine, strict=True)]
             single += [r <= WORSE_BY and s <= 1 for r, s in zip(ratios, shares, strict=True)]
             met.append(statistics.median(ratios) <= WORSE_BY and statistics.median(shares) <= 1)
@@ -127,19 +127,12 @@ def section(rows: list[Row]) -> str:
 
 
 def _pairs(rows: list[Row], label: str) -> Iterable[tuple[Row, Row]]:
-    """Edgewise's rows of a case with the best of the oracle on the same samples."""
+    """Edgewise's rows of a case with the best of the oracle on the same samples, once all its widths are there."""
     for mine in rows:
         if mine["case"] == label and mine["contender"] == "edgewise":
-            others = [
-                row
-                for row in rows
-                if row["case"] == label
-                and row["seed"] == mine["seed"]
-                and row is not mine
-                and row["test_rmse"] is not None
-            ]
+            others = [row for row in rows if row["case"] == label and row["seed"] == mine["seed"] and row is not mine]
             if len(others) == len(HIDDEN):
-                yield mine, min(others, key=lambda row: row["test_rmse"])
+                yield mine, min(others, key=lambda row: errors([row]))
 
 
 def _label(name: str, level: float) -> str:

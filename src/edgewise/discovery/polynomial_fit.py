@@ -93,8 +93,7 @@ def left_beside(problem: Problem, base: Tensor, functions: Tensor, factors: Tens
     goal = problem.y * weight
     spread = float((goal - weight * problem.mean).norm()) or 1.0
     rest = goal - q @ (q.T @ goal)
-    weighted = functions.T * weight
-    weighted = weighted / weighted.abs().amax(dim=1, keepdim=True).clamp_min(_TINY)
+    weighted = functions.T / functions.T.abs().amax(dim=1, keepdim=True).clamp_min(_TINY) * (weight / weight.max())
     left = torch.cat([_roughly_left(part, factors, q, rest) for part in weighted.split(_CHUNK)])
     best = left.argsort(stable=True)[:_LOOKED_AT]
     block = weighted[best].unsqueeze(2) * factors

@@ -15,6 +15,7 @@ from edgewise.discovery.tree import Curve, Tree, evaluate, scaled
 
 NOISY = 1e-4  # noise from which it matters
 HOPELESS = 0.9  # error of a fit that explains nothing
+_FAR, _NEAR = 30.0, 0.02  # absolute values of a target with poles, relative to their median
 _TINY = 1e-300
 _FEWEST = 30  # rows from which neighbours tell the noise
 MEDIAN_OF_NORMAL = 0.6745  # of the absolute value of a standard normal
@@ -65,6 +66,12 @@ class Problem:
     def is_constant(self) -> bool:
         """Whether y is one number, up to rounding."""
         return float(self.y.max() - self.y.min()) <= _ROUNDING * float(self.y.abs().max())
+
+    @property
+    def has_poles(self) -> bool:
+        """Whether some values are far from 0 and none is near it, so that their sign, if at all, changes at poles."""
+        size = self.y.abs() / self.y.abs().median()
+        return float(size.max()) > _FAR and float(size.min()) > _NEAR
 
     def tolerated(self, good: float, factor: float) -> float:
         """The relative error up to which a fit is one of the right form.

@@ -130,19 +130,32 @@ def exact_quotient(above: Tensor, below: Tensor, y: Tensor) -> tuple[Tensor, Ten
         Those of P, shape (K,), and those of Q, shape (L,), or None where there is no quotient or more than one.
     """
     both = torch.cat([above, -below * y.unsqueeze(1)], dim=1)
-    size = torch.ones_like(both[0])
-    for _ in range(_BALANCINGS):  # rows near a pole, and terms that are large somewhere, would hide all others
-        norm = both.norm(dim=0).clamp_min(_TINY)
-        both, size = both / norm, size * norm
-        both = both / both.norm(dim=1, keepdim=True)
-    if not bool(both.isfinite().all()):
+    found = _null_vector(both)
+    if found is None:
         return None
-    _, values, vectors = torch.linalg.svd(both, full_matrices=False)
-    if not float(values[-1]) < _EXACT * float(values[0]) or float(values[-2]) < _ONLY * float(values[0]):
+    # Without the terms that are not there the others are exact.
+    present = found != 0
+    exact = _null_vector(both[:, present])
+    if exact is not None:
+        found = torch.zeros_like(found).masked_scatter(present, exact)
+    p, q = found.tensor_split([above.shape[1]])
+    return p, q
+
+
+def _null_vector(columns: Tensor) -> Tensor | None:
+    """Coefficients with which columns, shape (N, K), add up to 0; None where there are none or more than one."""
+    size = torch.ones_like(columns[0])
+    for _ in range(_BALANCINGS):  # rows near a pole, and terms that are large somewhere, would hide all others
+        norm = columns.norm(dim=0).clamp_min(_TINY)
+        columns, size = columns / norm, size * norm
+        columns = columns / columns.norm(dim=1, keepdim=True)
+    if not bool(columns.isfinite().all()):
+        return None
+    _, values, vectors = torch.linalg.svd(columns, full_matrices=False)
+    if not float(values[-1]) < _EXACT * float(values[0]) or bool((values[:-1] < _ONLY * values[0]).any()):
         return None
     found = vectors[-1]
-    p, q = torch.where(found.abs() > _NEGLIGIBLE * found.abs().max(), found / size, 0.0).tensor_split([above.shape[1]])
-    return p, q
+    return torch.where(found.abs() > _NEGLIGIBLE * found.abs().max(), found / size, 0.0)
 
 
 def likeliest_quotient(columns: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -129,7 +129,7 @@ def solve(
             quick = _QUICK if constants(best[0].tree) <= _FEW else _QUICK_FOR_MANY
             if best[0].error < enough and (number >= quick or not _may_be_simpler(best[0], problem)):
                 break
-            if depth and number == _QUICK and problem.noise > HOPELESS:
+            if depth and number == _QUICK and problem.noise > HOPELESS and not problem.has_poles:
                 break  # a part that no smooth function follows is none
             if number >= _QUICK and (doubted or (number >= quick and _leaves_only_noise(best[0], problem))):
                 doubted = best[0].error >= _UNEXPLAINED

@@ -8,7 +8,6 @@ changing the function, and freezes what became redundant; only then does a const
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -308,10 +307,10 @@ def _simple_numbers(value: float, sigma: float, periodic: bool) -> Iterator[tupl
 
 
 def _shortest_decimals(value: float, sigma: float, periodic: bool) -> Iterator[tuple[float, float]]:
-    """The shortest decimal that a value cannot be told from, with its number of digits."""
+    """Decimals that a value cannot be told from, with their number of digits."""
     del periodic
     if not math.isinf(sigma):
-        yield from ((exact, float(digits)) for exact, digits in itertools.islice(_near_decimals(value, sigma), 1))
+        yield from ((exact, float(digits)) for exact, digits in _near_decimals(value, sigma))
 
 
 def _near_decimals(value: float, sigma: float) -> Iterator[tuple[float, int]]:

@@ -84,7 +84,7 @@ class Curves:
 
 
 def _without_offset(curve: Tree, x: Tensor, target: Tensor, weight: Tensor) -> Iterator[Tree]:
-    """The same form through 0, its other constants fitted again: none where it goes through 0 as it is."""
+    """The same form with nothing added to it, its other constants fitted again; none where it has nothing added."""
     if not isinstance(curve, Curve) or curve.d == 0:
         return
     model = network_of(replace(curve, d=0.0), x, hold=True)

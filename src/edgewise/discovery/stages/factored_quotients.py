@@ -29,8 +29,9 @@ _LARGEST = 1e6
 _NEAR = 1e-7  # to a null vector, before it is computed exactly
 _KEPT = 3
 _MOST_TERMS = 8
-_MOST_COLUMNS = 1500
+_MOST_COLUMNS, _MOST_FACTORS = 1500, 60
 _CHUNK = 50
+_TINY = 1e-300
 
 
 class FactoredQuotients:
@@ -48,6 +49,8 @@ class FactoredQuotients:
         x, inputs, places = few.x[:, varying], len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
         if not inputs or float(x.abs().amax()) > _LARGEST:
             return
+        if len(x) < _ROWS_PER_COLUMN * 2 * (inputs + 1):
+            return
         functions = _functions(x, problem.rules)
         for degrees in _DEGREES:
             above, below = (exponents_up_to(inputs, degree) for degree in degrees)
@@ -57,17 +60,21 @@ class FactoredQuotients:
                 continue
             for inverse in (False, True):
                 y = 1 / few.y if inverse else few.y
+                if not bool(y.isfinite().all()):
+                    continue
                 for tree in _exact(x, y, functions, above, below):
                     whole = substituted(tree, places)
                     yield Curve("1/x", whole) if inverse else whole
 
 
 def _functions(x: Tensor, rules: Rules) -> Library:
-    """What may stand for g: functions of x of shape (N, I), the simplest first."""
+    """What may stand for g: functions of single inputs, x of shape (N, I), and products of the simplest of them."""
     columns = inputs_of(x)
     roots = monomials(x, [[0.5 if i == k else 0.0 for i in range(x.shape[1])] for k in range(x.shape[1])])
-    single = Library.of([roots, roots.curves("1/x"), unary(columns, rules.own), turns(columns)]).usable()
-    return Library.of([single, single.times(single)]).allowed(rules).usable().first(_MOST_COLUMNS)
+    single = Library.of([roots, roots.curves("1/x"), unary(columns, rules.own), turns(columns)]).allowed(rules).usable()
+    simple = single[single.prices().argsort(stable=True)[:_MOST_FACTORS]]
+    products = simple.times(simple)
+    return Library.of([single, products[products.prices().argsort(stable=True)]]).usable().first(_MOST_COLUMNS)
 
 
 def _exact(x: Tensor, y: Tensor, functions: Library, above: Tensor, below: Tensor) -> Iterator[Tree]:
@@ -100,11 +107,11 @@ def _distances(upper: Tensor, lower: Tensor, functions: Tensor, y: Tensor) -> Te
     size = y.abs().median()
     rows = (1 + (y / size).square()).rsqrt()  # rows near a pole would hide all others
     base = lower * (rows * y / size).unsqueeze(1)
-    q = torch.linalg.qr(base / base.norm(dim=0)).Q
+    q = torch.linalg.qr(base / base.norm(dim=0).clamp_min(_TINY)).Q
     found = []
     for values in functions.T.split(_CHUNK):
         block = (values * rows).unsqueeze(2) * upper
-        block = block / block.norm(dim=1, keepdim=True)
+        block = block / block.norm(dim=1, keepdim=True).clamp_min(_TINY)
         rest = block - q @ (q.T @ block)
         found.append(torch.linalg.svdvals(torch.linalg.qr(rest).R)[:, -1])
     return torch.cat(found)

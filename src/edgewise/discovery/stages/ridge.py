@@ -28,6 +28,7 @@ _GOOD = 1e-2  # error of the network, relative to the spread of its target, from
 _TOLERATED = 3.0  # times the noise
 _EXCELLENT = 1e-6
 _SMOOTH, _ROUGH = 1e-3, 0.3  # distance of neighbours from a straight line: of a curve, and relative to the error
+_TURNS = 20.0  # radians that a curve may turn through
 _SCALES = (1.0, 2.0, 3.0, 4.0)
 _SLACK, _SLACK_PER_ERROR, _MOST_SLACK = 1e-3, 10.0, 0.15  # distance from whole numbers
 _MOST_EXPONENT = 5.0
@@ -55,8 +56,9 @@ class Ridge:
             for share in _shares(outer, inner):
                 factor = torch.exp(problem.x[:, inputs].log() @ share)
                 curve = problem.divided(z.unsqueeze(1), factor)
-                # What is no curve looks as rough as it is far from the network's.
-                if problem.noise <= NOISY and curve.roughness() > max(_SMOOTH, _ROUGH * error) * curve.spread:
+                # What is no curve is as rough as it is far from the network. Few rows make a curve rough, too.
+                smooth = max(_SMOOTH, (_TURNS / len(curve.y)) ** 2)
+                if problem.noise <= NOISY and curve.roughness() > max(smooth, _ROUGH * error) * curve.spread:
                     continue
                 for tree in solve(curve):
                     inside = monomial(dict(zip(inputs, inner.tolist(), strict=True)))

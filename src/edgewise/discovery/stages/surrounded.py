@@ -113,8 +113,8 @@ class Surrounded:
             return
         functions = self.functions(few.x, problem.rules)
         for number, (undo, target, weight) in enumerate(itertools.islice(few.transformed(), _TRANSFORMS)):
-            form = replace(few, y=target, scale=weight.reciprocal())
             # Of other forms than y itself only what is exact counts.
+            form = few if number == 0 else replace(few, y=target, scale=weight.reciprocal())
             enough = problem.tolerated(_GOOD, _TOLERATED) if number == 0 else _GOOD
             for of_sum, of_factor in tables:
                 for tree in _fitted(form, functions, of_sum, of_factor, enough):

@@ -72,7 +72,7 @@ def _dependent(polynomials: Tensor, functions: Tensor, y: Tensor) -> list[list[i
     Returns:
         Their places, the nearest first.
     """
-    ratio = (y / y.abs().median()).unsqueeze(1)
+    ratio = (y / y.abs().median().clamp_min(_TINY)).unsqueeze(1)
     rows = (1 + ratio.square()).rsqrt()  # rows near a pole would hide all others
     base = torch.cat([polynomials, ratio * polynomials], dim=1) * rows
     rest = torch.cat([_outside(base, functions * rows), _outside(base, ratio * functions * rows)], dim=1)
@@ -88,7 +88,10 @@ def _dependent(polynomials: Tensor, functions: Tensor, y: Tensor) -> list[list[i
     )
     places = (apart < _NEAR).triu(1).nonzero().tolist()
     pairs = [(float(apart[i, j]), sorted({i % len(useless), j % len(useless)})) for i, j in places]
-    return [chosen for _, chosen in sorted([*alone, *pairs])[:_KEPT]]
+    # Pairs come after single functions, and without those: what one can do, it can with any other, too.
+    single = dict.fromkeys(tuple(chosen) for _, chosen in sorted(alone))
+    double = dict.fromkeys(tuple(chosen) for _, chosen in sorted(pairs) if not {(k,) for k in chosen} & single.keys())
+    return [list(chosen) for kind in (single, double) for chosen in list(kind)[:_KEPT]]
 
 
 def _sines(unit: Tensor) -> Tensor:
