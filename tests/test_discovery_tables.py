@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
 from edgewise import KAN, BSpline, Chebyshev
-from edgewise.discovery import analytic, committee, fit_table
+from edgewise.discovery import analytic, committee, fit_table, formula_contestant
 from edgewise.discovery.analytic import (
     AnalyticContestant,
     AnalyticFit,
@@ -523,12 +523,48 @@ def test_an_exact_formula_wins_where_splines_have_a_corner(uniform):
     torch.testing.assert_close(fitted.model(new).detach(), corner(new), rtol=1e-12, atol=1e-12)
 
 
-def test_a_formula_is_no_contestant_where_none_is_exact(uniform, normal):
-    x = uniform(1, 2, 200, 2)
-    y = x[:, :1] * x[:, 1:] + 0.01 * normal(200, 1)
+def test_a_formula_that_leaves_nothing_but_noise_wins(uniform, normal):
+    def law(x):
+        return x[:, :1] * x[:, 1:2].exp() / (x[:, 2:] + 1)
+
+    x, new = uniform(0.5, 2, 600, 3), uniform(0.5, 2, 2000, 3)
+    sigma = 0.1 * float(law(x).std())
+    fitted = fit_table(x, law(x) + sigma * normal(600, 1), max_time=20)
+    assert "formula" in fitted.notes[0]
+    assert len(fitted.members) == 1
+    assert float((fitted.model(new) - law(new)).detach().square().mean().sqrt()) < sigma / 4
+    assert float(fitted.residuals.std()) == pytest.approx(sigma, rel=0.2)
+
+
+def test_a_formula_found_in_noise_is_fitted_to_all_rows(uniform, normal):
+    x = uniform(1, 2, 400, 2)
+    y = 3 * x[:, :1] * x[:, 1:] + 0.05 * normal(400, 1)
     view = View.of(x, y, inputs=("x", "x"), outputs=("x",))
     rows = Rows.split(x, view.standard_targets(y), seed=0)
-    assert FormulaContestant.of(rows, view, 0, time.monotonic() + 5) is None
+    contestant = FormulaContestant.of(rows, view, 0, math.inf)
+    assert contestant is not None
+    assert not contestant.is_exact
+    target = view.standard_targets(y)
+    refitted = contestant.refit(x, target, math.inf)
+    before, after = (float((model(x) - target).detach().square().sum()) for model in (contestant.model, refitted))
+    assert after < before
+
+
+def test_a_formula_is_no_contestant_where_something_is_left(uniform, normal, monkeypatch):
+    monkeypatch.setattr(formula_contestant, "DIRECT", ())
+    x = uniform(1, 2, 200, 2)
+    y = x[:, :1] * x[:, 1:]
+    for target in (y, y + 0.01 * normal(200, 1)):
+        view = View.of(x, target, inputs=("x", "x"), outputs=("x",))
+        rows = Rows.split(x, view.standard_targets(target), seed=0)
+        assert FormulaContestant.of(rows, view, 0, math.inf) is None
+
+
+def test_an_exact_formula_is_left_as_it_is(uniform):
+    x = uniform(1, 2, 200, 2)
+    y = x[:, :1] * x[:, 1:]
+    view = View.of(x, y, inputs=("x", "x"), outputs=("x",))
+    rows = Rows.split(x, view.standard_targets(y), seed=0)
     products = replace(rows, y=view.standard_targets(rows.x[:, :1] * rows.x[:, 1:]))
     exact = FormulaContestant.of(products, view, 0, math.inf)
     assert exact is not None

@@ -48,10 +48,10 @@ _MUCH_BETTER = 0.05  # and by which it has to for the plain one not to be tried
 _WORDS = {"log": "logarithm", "x^2": "square", "1/x": "reciprocal"}
 _MOST_ANALYTIC_INPUTS = 4  # of more, functions take too many products
 _ANALYTIC_SHARE = 0.4  # of the time
-_FORMULA_SHARE = 0.3
+_FORMULA_SHARE = 0.4
 _SHARP = 1e-3  # error of the best network, below which it is alone
 _MOST_MEMBERS = 8
-_NOISY = 0.2  # error of the best network, from which an exact formula is not to be hoped for
+_NOISY = 0.2  # error of the best network, from which a formula is not to be hoped for
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def fit_table(
 
     Inputs and targets are tried as they are, by their logarithm and, for targets, by their square and reciprocal.
     Topologies from additive to general race against each other from coarse splines to fine ones, together with a
-    quick search for an exact formula and a linear fit of products of polynomials; held-out rows choose. Then the choice
+    quick search for a formula and a linear fit of products of polynomials; held-out rows choose. Then the choice
     is trained on all rows.
 
     Args:
@@ -137,6 +137,7 @@ def fit_table(
         )
         best = _simplest_of_the_best(field)
         committee = search.committee(best, field)
+        best = committee[0]
         members = [search.finished(each, end, input_names=of_inputs, output_names=of_outputs) for each in committee]
     history = history_of(
         [best, *(each for each in field if each is not best)],
@@ -246,7 +247,9 @@ class _Search:
         compared = [best, *(each for each in field[:_MOST_MEMBERS] if each is not best and math.isfinite(each.error))]
         errors = [(self.residuals(each) / self.spread).square().mean(dim=1) for each in compared]
         others = [compared[place] for place in possibly_best(torch.stack(errors), self.seed) if place]
-        return [best, *others]
+        # A formula has far fewer constants than a network that does as well, so noise misleads it less.
+        formula = next((each for each in (best, *others) if isinstance(each, FormulaContestant)), None)
+        return [best, *others] if formula is None else [formula]
 
     def finished(
         self, contestant: Contestant, end: float, *, input_names: tuple[str, ...], output_names: tuple[str, ...]
