@@ -13,6 +13,7 @@ from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, STAGES, findings, solve
 from edgewise.discovery.stages.factored_quotients import FactoredQuotients
 from edgewise.discovery.stages.inverse import Inverse
+from edgewise.discovery.stages.polynomials import Quotients
 from edgewise.discovery.stages.ridge import Ridge
 from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.stages.varying import Varying
@@ -154,7 +155,7 @@ STAGES_HERE = (Varying(), FactoredQuotients(), SurroundedQuotients(), Inverse())
 
 
 @pytest.mark.parametrize("stage", STAGES_HERE, ids=lambda stage: stage.name)
-@pytest.mark.parametrize("name", ["one of two", "mostly zero", "tiny", "huge", "one row", "two alike"])
+@pytest.mark.parametrize("name", ["one of two", "mostly zero", "tiny", "huge", "one row", "two alike", "few values"])
 def test_tables_that_are_hard_to_divide_by(stage, name, uniform):
     x = uniform(0.5, 3, 400, 2)
     y = x[:, 0].exp() * x[:, 1] / (x[:, 0] + x[:, 1])
@@ -170,11 +171,22 @@ def test_tables_that_are_hard_to_divide_by(stage, name, uniform):
         x, y = 1e155 * x, 1e300 * y
     elif name == "one row":
         x, y = x[:1], y[:1]
+    elif name == "few values":
+        x = (2 * x).round() / 2
+        y = uniform(1, 2, 400)
     elif name == "two alike":
         x[:, 1] = x[:, 0]
     given = problem(x, y)
     for tree in itertools.islice(stage.propose(given, lambda smaller: [Input(0)]), 20):
         assert evaluate(tree, x).shape in {(len(x),), ()}
+
+
+@pytest.mark.parametrize("values", [2, 3, 4])
+def test_inputs_of_few_values_are_no_quotients(values, uniform, normal):
+    x = (uniform(0, 1, 400, 1) * values).floor() + 1
+    for y in (normal(400), x[:, 0] + normal(400)):
+        for stage in (FactoredQuotients(), SurroundedQuotients(), Quotients()):
+            assert all(evaluate(tree, x).isfinite().all() for tree in stage.propose(problem(x, y), lambda smaller: []))
 
 
 def test_rows_without_a_value_of_a_term_are_left_out(uniform, factor):

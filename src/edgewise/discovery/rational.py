@@ -139,7 +139,8 @@ def exact_quotient(above: Tensor, below: Tensor, y: Tensor) -> tuple[Tensor, Ten
     if exact is not None:
         found = torch.zeros_like(found).masked_scatter(present, exact)
     p, q = found.tensor_split([above.shape[1]])
-    return p, q
+    # Inputs of few values make the columns of P, or of Q, depend on each other.
+    return (p, q) if bool(p.any()) and bool(q.any()) else None
 
 
 def _null_vector(columns: Tensor) -> Tensor | None:
