@@ -25,6 +25,7 @@ from edgewise.discovery.analytic import (
 from edgewise.discovery.committee import possibly_best
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import ladder, parameters_of
+from edgewise.discovery.tree import Curve, Input, network_of, product_of
 from edgewise.discovery.view import View, possible_views
 from edgewise.network import arities
 from edgewise.training.gauss_newton import get_parameters
@@ -558,6 +559,14 @@ def test_a_formula_is_no_contestant_where_something_is_left(uniform, normal, mon
         view = View.of(x, target, inputs=("x", "x"), outputs=("x",))
         rows = Rows.split(x, view.standard_targets(target), seed=0)
         assert FormulaContestant.of(rows, view, 0, math.inf) is None
+
+
+def test_a_formula_without_values_somewhere_is_no_contestant(uniform, normal):
+    """With noise the factor of the argument comes out a little above 1, and arcsin has no value in the corner."""
+    x = torch.cat([uniform(0, 0.9, 300, 1), uniform(0, 1.2, 300, 1)], dim=1)
+    sine = network_of(Curve("arcsin", product_of(Input(0), Curve("sin", Input(1))), 1.3), x)
+    assert not formula_contestant._has_values(sine, x)
+    assert formula_contestant._has_values(network_of(Curve("arcsin", product_of(Input(0), Input(1)), 0.5), x), x)
 
 
 def test_an_exact_formula_is_left_as_it_is(uniform):

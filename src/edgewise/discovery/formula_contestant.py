@@ -20,6 +20,7 @@ from edgewise.training.multilevel import Rows, Stage, rmse
 
 _SHARE_FOR_NOISY = 0.7  # of the time
 _STEPS = 20
+_POINTS, _REACH, _BEYOND = 4096, 1.5, 0.01
 
 
 @dataclass
@@ -59,11 +60,14 @@ class FormulaContestant:
             return None
         spread, center = float(view.spread[0]), float(view.center[0])
         model = network_of(scaled(best.tree, 1 / spread, -center / spread), rows.x, hold=True)
+        is_exact = best.error <= EXACT
+        if not is_exact and not _has_values(model, rows.x):
+            return None
         error = rows.error(model)
         label = f"formula ({best.stage})"
         train_error, size = rmse(model, rows.x, rows.y), len(get_parameters(model))
         stage = Stage(label, None, size, train_error, error, 0.0, time.monotonic(), accepted=True)
-        return cls(model, label, error, is_exact=best.error <= EXACT, stages=[stage])
+        return cls(model, label, error, is_exact=is_exact, stages=[stage])
 
     @property
     def promise(self) -> float:
@@ -79,7 +83,16 @@ class FormulaContestant:
             return self.model
         model = self.model.copied()
         fit(model, x, y, steps=_STEPS, solver="lm")
-        return model
+        return model if _has_values(model, x) else self.model
+
+
+@torch.no_grad()
+def _has_values(model: Network, x: Tensor) -> bool:
+    """Whether a network has values all over the box that rows fill: noise may end a domain early."""
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    drawn = torch.rand((_POINTS, x.shape[1]), generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+    share = (_REACH * (drawn - 0.5)).clamp(-0.5 - _BEYOND, 0.5 + _BEYOND)  # many at the ends, where domains end
+    return bool(model((low + high) / 2 + share * (high - low)).isfinite().all())
 
 
 def _formula(problem: Problem) -> Finding | None:
