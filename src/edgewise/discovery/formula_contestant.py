@@ -20,7 +20,7 @@ from edgewise.training.multilevel import Rows, Stage, rmse
 
 _SHARE_FOR_NOISY = 0.7  # of the time
 _STEPS = 20
-_POINTS, _REACH, _BEYOND = 4096, 1.5, 0.01
+_POINTS, _REACH, _BEYOND = 4096, 1.5, 0.01  # of the box: points, how far they are drawn, and where they are held
 
 
 @dataclass

@@ -212,11 +212,11 @@ def unary(library: Library, own: Sequence[str] = ()) -> Library:
 def nested(x: Tensor, own: Sequence[str] = ()) -> Library:
     """Elementary functions of elementary functions of single inputs; of one input of faster turns, too."""
     columns = inputs_of(x)
-    inner = [unary(columns, own)]
-    if x.shape[1] == 1:
-        faster = turns(columns, _FASTER_TURNS)
-        return Library.of([faster, unary(Library.of([*inner, turns(columns), faster]), own)])
-    return unary(Library.of(inner), own)
+    single = unary(columns, own)
+    if x.shape[1] > 1:
+        return unary(single, own)
+    faster = turns(columns, _FASTER_TURNS)
+    return Library.of([faster, unary(Library.of([single, turns(columns), faster]), own)])
 
 
 def arguments(x: Tensor) -> Library:

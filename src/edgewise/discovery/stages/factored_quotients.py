@@ -47,9 +47,7 @@ class FactoredQuotients:
         few = problem.some((problem.y != 0).nonzero().flatten()).thinned(_ROWS)
         varying = varying_inputs(few.x)
         x, inputs, places = few.x[:, varying], len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
-        if not inputs or float(x.abs().amax()) > _LARGEST:
-            return
-        if len(x) < _ROWS_PER_COLUMN * 2 * (inputs + 1):
+        if not inputs or len(x) < _ROWS_PER_COLUMN * 2 * (inputs + 1) or float(x.abs().amax()) > _LARGEST:
             return
         functions = _functions(x, problem.rules)
         for degrees in _DEGREES:
