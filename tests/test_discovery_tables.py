@@ -25,7 +25,7 @@ from edgewise.discovery.analytic import (
 from edgewise.discovery.committee import possibly_best
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import ladder, parameters_of
-from edgewise.discovery.tree import Curve, Input, network_of, product_of
+from edgewise.discovery.tree import Curve, Input, Sum, network_of, product_of
 from edgewise.discovery.view import View, possible_views
 from edgewise.network import arities
 from edgewise.training.gauss_newton import get_parameters
@@ -537,18 +537,39 @@ def test_a_formula_that_leaves_nothing_but_noise_wins(uniform, normal):
     assert float(fitted.residuals.std()) == pytest.approx(sigma, rel=0.2)
 
 
-def test_a_formula_found_in_noise_is_fitted_to_all_rows(uniform, normal):
-    x = uniform(1, 2, 400, 2)
-    y = 3 * x[:, :1] * x[:, 1:] + 0.05 * normal(400, 1)
-    view = View.of(x, y, inputs=("x", "x"), outputs=("x",))
-    rows = Rows.split(x, view.standard_targets(y), seed=0)
-    contestant = FormulaContestant.of(rows, view, 0, math.inf)
+def noisy_formula(x, y):
+    """The contestant for a table, its view and the standard targets."""
+    view = View.of(x, y, inputs=("x",) * x.shape[1], outputs=("x",))
+    target = view.standard_targets(y)
+    contestant = FormulaContestant.of(Rows.split(x, target, seed=0), view, 0, math.inf)
     assert contestant is not None
     assert not contestant.is_exact
-    target = view.standard_targets(y)
+    return contestant, view, target
+
+
+def test_a_formula_found_in_noise_is_fitted_to_all_rows(uniform, normal):
+    x = uniform(1, 2, 400, 2)
+    contestant, _, target = noisy_formula(x, math.e * x[:, :1] * x[:, 1:] + 0.05 * normal(400, 1))
     refitted = contestant.refit(x, target, math.inf)
     before, after = (float((model(x) - target).detach().square().sum()) for model in (contestant.model, refitted))
     assert after < before
+
+
+def test_constants_of_a_formula_found_in_noise_are_exact_where_the_data_allow(uniform, normal):
+    x, far = uniform(1, 2, 400, 2), uniform(10, 20, 50, 2)
+    contestant, view, target = noisy_formula(x, 3 * x[:, :1] * x[:, 1:] + 0.05 * normal(400, 1))
+    assert contestant.is_law
+    for model in (contestant.model, contestant.refit(x, target, math.inf)):
+        found = view.unscaled(model)(far).detach()
+        torch.testing.assert_close(found, 3 * far[:, :1] * far[:, 1:], rtol=1e-10, atol=0)
+
+
+def test_a_formula_of_many_free_constants_is_no_law(uniform, normal):
+    x = uniform(1, 2, 400, 2)
+    contestant, _, _ = noisy_formula(x, math.e * x[:, :1] * x[:, 1:] + 0.05 * normal(400, 1))
+    assert contestant.is_law
+    bumps = Sum(tuple(Curve("gaussian", Input(index), 1.7, -2.1, 0.3, 0.7) for index in range(2)))
+    assert not replace(contestant, formula=network_of(bumps, x)).is_law
 
 
 def test_a_formula_is_no_contestant_where_something_is_left(uniform, normal, monkeypatch):

@@ -127,6 +127,14 @@ def test_without_noise_predictions_go_on():
     assert regressor.predict([[20.0]]) == pytest.approx([61.0])
 
 
+def test_a_law_found_in_noise_goes_on():
+    rng = np.random.default_rng(3)
+    X = rng.uniform(1, 2, size=(300, 2))
+    y = 3 * X[:, 0] * X[:, 1] + 0.05 * rng.normal(size=300)
+    regressor = KANRegressor(random_state=0, max_time=20).fit(X, y)
+    assert regressor.predict([[10.0, 20.0]]) == pytest.approx([600.0])
+
+
 @pytest.mark.parametrize("shape", [(80,), (80, 1), (80, 2)])
 def test_targets_come_back_in_the_shape_that_they_had(shape):
     target = Y if len(shape) == 1 else np.stack([Y, -3 * Y][: shape[1]], axis=1)

@@ -34,8 +34,8 @@ class KANRegressor(RegressorMixin, BaseEstimator):
 
     Where the data are noisy, held-out rows may not tell which of several networks is best; then their consensus is
     predicted, the median of the means of pairs. And predictions stay within the range of the targets, widened by a
-    tenth of it: far from all rows a network goes on as straight lines, which may lead anywhere. `model_` is the best
-    network, and knows no such limits.
+    tenth of it: far from all rows a network goes on as straight lines, which may lead anywhere. A formula with hardly
+    a constant that is not exact goes on as itself. `model_` is the best network, and knows no such limits.
 
     Args:
         hidden: nodes of the hidden layers, such as (5,); chosen by held-out rows if None.
@@ -108,7 +108,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         together = f"predicted is the consensus of {len(self.members_)} networks, as any of them may be the best"
         self.notes_ = (*fitted.notes, together) if len(self.members_) > 1 else fitted.notes
         self._residuals = fitted.residuals.numpy()
-        self._limits = _limits(targets.numpy(), self._residuals)
+        self._limits = _limits(targets.numpy(), self._residuals, is_law=fitted.is_law)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -227,9 +227,11 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         return tags
 
 
-def _limits(targets: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Between what predictions are kept, each of shape (O,); infinite where nothing speaks of noise."""
+def _limits(targets: np.ndarray, residuals: np.ndarray, *, is_law: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Between what predictions are kept, each of shape (O,); infinite for a law, and where nothing speaks of noise."""
     low, high = targets.min(axis=0), targets.max(axis=0)
     span = high - low
-    is_noisy = np.median(np.abs(residuals), axis=0) > _NOISY * span if len(residuals) else np.zeros_like(span, bool)
+    if is_law or not len(residuals):
+        return np.full_like(span, -np.inf), np.full_like(span, np.inf)
+    is_noisy = np.median(np.abs(residuals), axis=0) > _NOISY * span
     return np.where(is_noisy, low - _BEYOND * span, -np.inf), np.where(is_noisy, high + _BEYOND * span, np.inf)

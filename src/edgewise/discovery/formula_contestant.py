@@ -11,15 +11,18 @@ from torch import Tensor
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.solver import DIRECT, EXACT, Finding, is_noise, solve
 from edgewise.discovery.surrogate import noise_level
-from edgewise.discovery.tree import network_of, scaled
+from edgewise.discovery.tree import network_of, scaled, tree_of
 from edgewise.discovery.view import View
-from edgewise.network import Network
-from edgewise.training import fit
+from edgewise.kan import KAN
+from edgewise.network import Network, SymbolicBlock
+from edgewise.symbolic import snapped
+from edgewise.training import MeanSquaredError, fit
 from edgewise.training.gauss_newton import get_parameters
 from edgewise.training.multilevel import Rows, Stage, rmse
 
 _SHARE_FOR_NOISY = 0.7  # of the time
 _STEPS = 20
+_FEW = 3  # constants that are left free, up to which a formula is a law
 _POINTS, _REACH, _BEYOND = 4096, 1.5, 0.01  # of the box: points, how far they are drawn, and where they are held
 
 
@@ -29,12 +32,16 @@ class FormulaContestant:
 
     Args:
         model: its network, from the inputs to standard targets.
+        formula: its network in the units of the table, in which its constants may be exact numbers.
+        view: which has these units.
         label: for the history.
         error: on held-out rows.
         is_exact: whether it leaves nothing.
     """
 
     model: Network
+    formula: KAN
+    view: View
     label: str
     error: float
     is_exact: bool
@@ -54,25 +61,35 @@ class FormulaContestant:
         Returns:
             The contestant.
         """
-        y = rows.y[:, 0] * view.spread[0] + view.center[0]
-        best = _formula(Problem(rows.x, y, torch.ones_like(y), noise=0.0, floor=0.0, deadline=deadline, seed=seed))
+        y = rows.y * view.spread + view.center
+        target = y[:, 0]
+        problem = Problem(rows.x, target, torch.ones_like(target), noise=0.0, floor=0.0, deadline=deadline, seed=seed)
+        best = _formula(problem)
         if best is None:
             return None
-        spread, center = float(view.spread[0]), float(view.center[0])
-        model = network_of(scaled(best.tree, 1 / spread, -center / spread), rows.x, hold=True)
         is_exact = best.error <= EXACT
-        if not is_exact and not _has_values(model, rows.x):
-            return None
+        formula = network_of(best.tree, rows.x, hold=True)
+        if not is_exact:
+            formula = _settled(formula, rows.x, y)
+            if not _has_values(formula, rows.x):
+                return None
+        model = _standard(formula, rows.x, view)
         error = rows.error(model)
         label = f"formula ({best.stage})"
         train_error, size = rmse(model, rows.x, rows.y), len(get_parameters(model))
         stage = Stage(label, None, size, train_error, error, 0.0, time.monotonic(), accepted=True)
-        return cls(model, label, error, is_exact=is_exact, stages=[stage])
+        return cls(model, formula, view, label, error, is_exact=is_exact, stages=[stage])
 
     @property
     def promise(self) -> float:
         """See `Contestant.promise`."""
         return self.error
+
+    @property
+    def is_law(self) -> bool:
+        """Whether noise can hardly mislead it, so that it holds beyond the rows: few of its constants are not exact."""
+        blocks = [block for layer in self.formula.all_layers for block in layer.all_blocks()]
+        return sum(int((~block.frozen).sum()) for block in blocks if isinstance(block, SymbolicBlock)) <= _FEW
 
     def climb(self) -> None:
         """See `Contestant.climb`: there is nothing to be had."""
@@ -81,9 +98,21 @@ class FormulaContestant:
         """See `Contestant.refit`: the constants, where they are not exact as they are."""
         if self.is_exact or time.monotonic() > deadline:
             return self.model
-        model = self.model.copied()
-        fit(model, x, y, steps=_STEPS, solver="lm")
-        return model if _has_values(model, x) else self.model
+        formula = _settled(self.formula, x, y * self.view.spread + self.view.center)
+        return _standard(formula, x, self.view) if _has_values(formula, x) else self.model
+
+
+def _settled(formula: KAN, x: Tensor, y: Tensor) -> KAN:
+    """With its constants fitted, and exact where the data cannot tell the difference: there noise ends."""
+    fitted = formula.copied()
+    fit(fitted, x, y, steps=_STEPS, solver="lm")
+    return snapped(fitted, x, y, MeanSquaredError())[0]
+
+
+def _standard(formula: KAN, x: Tensor, view: View) -> KAN:
+    """The network that gives standard targets."""
+    spread, center = float(view.spread[0]), float(view.center[0])
+    return network_of(scaled(tree_of(formula), 1 / spread, -center / spread), x)
 
 
 @torch.no_grad()

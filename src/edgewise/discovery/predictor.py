@@ -65,6 +65,7 @@ class TableFit:
         residuals: on rows that were held out, in the user's units, shape (M, O); empty where none were.
         members: networks whose consensus predicts, as held-out rows cannot tell which of them is best; else the model
             alone. The residuals are theirs.
+        is_law: whether the model is a formula of few constants, which holds beyond the rows.
     """
 
     model: KAN
@@ -72,6 +73,7 @@ class TableFit:
     notes: tuple[str, ...]
     residuals: Tensor
     members: tuple[KAN, ...]
+    is_law: bool
 
 
 def fit_table(
@@ -151,7 +153,12 @@ def fit_table(
         notes=_notes(best, search.seen_by(best)[0], (*of_inputs, *of_outputs)),
         residuals=consensus([search.residuals(each) for each in committee]),
         members=tuple(members),
+        is_law=_is_law(best),
     )
+
+
+def _is_law(contestant: Contestant) -> bool:
+    return isinstance(contestant, FormulaContestant) and contestant.is_law
 
 
 def _simplest_of_the_best(field: Sequence[Contestant]) -> Contestant:
@@ -247,9 +254,8 @@ class _Search:
         compared = [best, *(each for each in field[:_MOST_MEMBERS] if each is not best and math.isfinite(each.error))]
         errors = [(self.residuals(each) / self.spread).square().mean(dim=1) for each in compared]
         others = [compared[place] for place in possibly_best(torch.stack(errors), self.seed) if place]
-        # A formula has far fewer constants than a network that does as well, so noise misleads it less.
-        formula = next((each for each in (best, *others) if isinstance(each, FormulaContestant)), None)
-        return [best, *others] if formula is None else [formula]
+        law = next((each for each in (best, *others) if _is_law(each)), None)
+        return [best, *others] if law is None else [law]
 
     def finished(
         self, contestant: Contestant, end: float, *, input_names: tuple[str, ...], output_names: tuple[str, ...]
