@@ -25,7 +25,7 @@ demo: setup  ## From bundled measurements to a formula, in under a minute
 	$(BIN)/edgewise demo
 
 test: setup  ## All tests and doctests, with the coverage of the folders that compute
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --benchmark-disable --cov --cov-report=term --cov-fail-under=95
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --benchmark-disable --cov --cov-report=term --cov-fail-under=95
 
 sanitize: setup  ## The kernels' tests under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DEDGEWISE_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
@@ -64,7 +64,7 @@ examples: setup  ## The worked examples at full size, most of an hour: tables an
 
 bench-paper: setup  ## The paper's tables, for hours and resumable: Edgewise, MLPs and pykan; then the report
 	$(BIN)/python benchmarks/paper/run.py
-	for study in convergence dimensions noise few tables coverage; do $(BIN)/python benchmarks/paper/studies.py $$study || exit; done
+	for study in convergence dimensions noise few narrow tables coverage; do $(BIN)/python benchmarks/paper/studies.py $$study || exit; done
 	$(BIN)/python benchmarks/paper/report.py
 
 clean:  ## Remove caches and build products (the environment stays)

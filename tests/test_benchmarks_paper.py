@@ -34,7 +34,7 @@ from cases import DATA, Case, mean_sin2, tables  # noqa: E402
 from formulas import formula  # noqa: E402
 from rows import Rows  # noqa: E402
 from runner import Job, complete  # noqa: E402
-from study import STUDIES, convergence, coverage, dimensions, measured, noise  # noqa: E402
+from study import STUDIES, convergence, coverage, dimensions, measured, narrow, noise  # noqa: E402
 
 CASES = [case for table in tables().values() for case in table.values()]
 
@@ -456,6 +456,19 @@ def test_the_cases_with_noise_are_ten_of_the_equations():
     assert set(noise.CASES) <= set(tables()["feynman"])
 
 
+def test_the_narrowest_network_gets_the_seconds_it_is_given(monkeypatch):
+    asked = {}
+
+    def fit(case, samples, seed, seconds):
+        asked.update(shape=case.shape, rows=samples.train_x.shape, seed=seed, seconds=seconds)
+        return {}
+
+    monkeypatch.setattr(narrow, "edgewise", fit)
+    job = narrow.jobs(argparse.Namespace(seeds=4, max_time=7.0))[3]
+    job.function(**job.arguments)
+    assert asked == {"shape": (4, 2, 1, 1), "rows": (3000, 4), "seed": 3, "seconds": 7.0}
+
+
 def test_mean_sin2_in_any_dimension(generator):
     x = generator.uniform(-1, 1, (10, 7))
     expected = [math.exp(sum(math.sin(math.pi * value / 2) ** 2 for value in row) / 7) for row in x]
@@ -534,6 +547,7 @@ def test_the_report_of_the_studies(tmp_path):
             "dimensions": [_measured("d = 8", levels=sizes, exponent=-3.1, exponent_inside=-4.1)],
             "noise": noisy,
             "few": [_measured("exp_sin", "width given", seed, test_rmse=10.0 ** (seed - 8)) for seed in range(4)],
+            "narrow": [_measured(narrow.CASE, seed=seed, test_rmse=10.0 ** (seed - 12)) for seed in range(4)],
             "tables": folds,
             "coverage": shares,
         },
@@ -546,6 +560,8 @@ def test_the_report_of_the_studies(tmp_path):
     assert "III.17.37" not in text
     assert "1 of 2 met. 3 of 6 single fits are within both bounds." in text
     assert _line(text, "width given").endswith("| 3 of 4 |")
+    assert "at most 1e-10 |" in text
+    assert _line(text, "4").endswith("| 1.0e-09 | 5.0 | 3 of 4 |")
     assert _line(text, "yacht").endswith("| 0 | yes |")
     assert _line(text, "energy").endswith("| 1 | NO |")
     assert "1 of 2 no worse" in text

@@ -564,6 +564,18 @@ def test_constants_of_a_formula_found_in_noise_are_exact_where_the_data_allow(un
         torch.testing.assert_close(found, 3 * far[:, :1] * far[:, 1:], rtol=1e-10, atol=0)
 
 
+def test_a_product_of_standard_targets_can_be_scaled_back(uniform, normal):
+    """Where nothing has to be scaled the formula of the targets is the product itself, which holds no constant."""
+    x = uniform(1, 2, 400, 2)
+    y = x[:, :1] * x[:, 1:] + 0.05 * normal(400, 1)
+    plain = View.of(x, y, inputs=("x", "x"), outputs=("x",))
+    view = replace(plain, center=torch.zeros(1, dtype=F64), spread=torch.ones(1, dtype=F64))
+    contestant = FormulaContestant.of(Rows.split(x, y, seed=0), view, 0, math.inf)
+    assert contestant is not None
+    scaled_back = plain.unscaled(contestant.model)(x).detach()
+    torch.testing.assert_close(scaled_back, x[:, :1] * x[:, 1:] * plain.spread + plain.center)
+
+
 def test_a_formula_of_many_free_constants_is_no_law(uniform, normal):
     x = uniform(1, 2, 400, 2)
     contestant, _, _ = noisy_formula(x, math.e * x[:, :1] * x[:, 1:] + 0.05 * normal(400, 1))

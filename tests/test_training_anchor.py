@@ -148,6 +148,22 @@ def test_hidden_nodes_count_by_the_square_of_their_change(tasks, normal):
     assert held.loss(model) - plain.loss(model) == pytest.approx(0.5 * change / len(x), rel=1e-10)
 
 
+def test_steps_of_many_parameters_look_at_the_anchor(tasks, normal, monkeypatch):
+    monkeypatch.setattr("edgewise.training.objective.MOST_DENSE_PARAMETERS", 10)
+    model = KAN([1, 2], basis=BSpline(8, 3), seed=0)
+    objective = OutputObjective(model, *tasks[1], MeanSquaredError(), None, anchor=remember(model, *tasks[0]))
+    objective.parameters += 0.1 * normal(len(objective.parameters))
+    near, change = objective.linearise(), 1e-3 * normal(len(objective.parameters))
+    step = near.solve(1e-9)
+    objective.parameters += step
+    least = objective.value()  # the objective is quadratic: from its minimum every way leads up
+    for moved in (change, -change):
+        objective.parameters += moved
+        assert objective.value() > least
+        objective.parameters -= moved
+    assert float(objective.linearise().gradient.abs().max()) < 1e-6 * float(near.gradient.abs().max())
+
+
 def test_grids_stay_with_an_anchor(uniform):
     x = uniform(-1, 1, 60, 1)
     free, held = KAN([1, 2, 1], seed=0), KAN([1, 2, 1], seed=0)

@@ -956,6 +956,9 @@ def test_the_history_tells_of_every_level(table):
     first, *_ = history.notes
     assert first.startswith("start 0: grid 5, degree 3, 8 parameters, error ")
     assert len(history.notes) >= len(history)
+    (chosen,) = (note for note in history.notes if ": chosen, the best on held-out rows; " in note)
+    assert chosen.startswith("start 0")
+    assert all(": left; " in note for note in history.notes[history.notes.index(chosen) + 1 :])
     times = history.to_dict()["time"]
     assert times == sorted(times)
     assert 0 <= times[0] <= times[-1] <= 60
@@ -969,6 +972,7 @@ def test_time_that_is_up_is_a_reason(table):
     model, history = fit_multilevel(KAN([2, 2, 1], seed=0), x, y, max_time=0.2)
     assert time.monotonic() - started_at < 10
     assert history.reason == "max_time"
+    assert "time was up" in history.notes[-1]
     assert rmse(model, x, y) < float(y.std())
 
 

@@ -152,6 +152,18 @@ def test_levenberg_marquardt_solves_linear_least_squares_at_once(uniform, normal
     torch.testing.assert_close(model(x), wanted, rtol=0, atol=1e-9)
 
 
+def test_steps_do_not_move_along_what_changes_nothing(uniform, normal):
+    """A constant that slides between edges of a node: B-splines add up to 1, so all coefficients of an edge move."""
+    x, y = uniform(-1, 1, 80, 2), normal(80, 1)
+    model = KAN([2, 1], basis=BSpline(4, 3), seed=0)
+    near = OutputObjective(model, x, y, MeanSquaredError(), None).linearise()
+    slide = torch.tensor([1.0, -1.0], dtype=F64).repeat_interleave(7)
+    assert float((near.curvature @ slide).abs().max()) < 1e-14
+    for damping in (1e-2, 1e-6, 1e-10):
+        step = near.solve(damping)
+        assert abs(float(slide @ (near.scale * step))) < 1e-6 * float((near.scale * step).norm() * slide.norm())
+
+
 @pytest.mark.parametrize("cells", [20, 60, 150])
 def test_normal_equations_reach_the_last_digits_of_least_squares(cells, uniform):
     # JᵀJ squares the condition number, but the gradient is that of the true residuals: steps refine each other.

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from scipy.interpolate import BSpline as ScipySpline
 
-from edgewise import KAN, BSpline, Chebyshev, standard_errors
+from edgewise import KAN, BSpline, Chebyshev, prediction_intervals, standard_errors
 from edgewise.errors import DataError, OptionError, ShapeError
 from edgewise.training.gauss_newton import get_parameters
 from edgewise.training.multilevel import SmoothedObjective
@@ -127,10 +128,45 @@ def test_the_truth_is_within_two_errors(uniform, normal):
     assert 0.8 < np.mean(shares) <= 1
 
 
+@pytest.mark.parametrize("coverage", [0.5, 0.9, 0.99])
+def test_polynomial_regression_has_the_classic_intervals(coverage, uniform, normal):
+    """Few rows, so that Student's quantiles are not those of the normal distribution."""
+    n, degree = 12, 3
+    x, fresh = uniform(-1, 1, n, 1), uniform(-1, 1, 20, 1)
+    y = torch.cat([x**3, 2 - x], dim=1) + 0.2 * normal(n, 2)
+    model = fitted(KAN([1, 2], basis=Chebyshev(degree), seed=0), x, y)
+    design, at = (np.polynomial.chebyshev.chebvander(part[:, 0].numpy(), degree) for part in (x, fresh))
+    solution, rss, *_ = np.linalg.lstsq(design, y.numpy(), rcond=None)
+    left = 2 * (n - degree - 1)  # the outputs share the variance
+    spread = np.sqrt(rss.sum() / left * (1 + np.einsum("ni,ij,nj->n", at, np.linalg.inv(design.T @ design), at)))
+    reach = stats.t.ppf((1 + coverage) / 2, left) * spread[:, None]
+    low, high = prediction_intervals(model, (x, y), fresh, coverage=coverage)
+    np.testing.assert_allclose(low, at @ solution - reach, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(high, at @ solution + reach, rtol=1e-6, atol=1e-8)
+
+
+def test_intervals_hold_as_many_measurements_as_they_promise(uniform, normal):
+    shares = []
+    for _ in range(10):
+        x, fresh = uniform(-1, 1, 150, 1), uniform(-0.95, 0.95, 400, 1)
+        y, new = (torch.sin(3 * at) + 0.2 * normal(len(at), 1) for at in (x, fresh))
+        low, high = prediction_intervals(fitted(KAN([1, 1], basis=Chebyshev(6), seed=0), x, y), (x, y), fresh)
+        shares.append(float(((low < new) & (new < high)).double().mean()))
+    assert np.mean(shares) == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, -0.1, 1.5, math.nan])
+def test_a_coverage_that_is_no_probability_is_refused(coverage, uniform, normal):
+    x, y = uniform(-1, 1, 30, 1), normal(30, 1)
+    with pytest.raises(OptionError, match="probability between 0 and 1"):
+        prediction_intervals(KAN([1, 1], seed=0), (x, y), x, coverage=coverage)
+
+
 def test_no_inputs_have_no_errors(uniform, normal):
     x, y = uniform(-1, 1, 30, 2), normal(30, 3)
     model = KAN([2, 3], basis=Chebyshev(2), seed=0)
     assert standard_errors(model, (x, y), x[:0]).shape == (0, 3)
+    assert prediction_intervals(model, (x, y), x[:0])[1].shape == (0, 3)
     before = get_parameters(model)
     assert standard_errors(model, (x, y), x[:1]).shape == (1, 3)
     assert torch.equal(get_parameters(model), before)

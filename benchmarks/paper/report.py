@@ -198,8 +198,9 @@ def about(rows: Sequence[Row]) -> str:
     return (
         f"# Edgewise on the paper's tables\n\n{origin(rows)}\n\n"
         "float64, one thread for each fit, uniform random samples: 1000 for up to two inputs, 3000 above, 10 000 for\n"
-        "the test; nothing is tuned per case. MLP: the best of a sweep over widths, depths and activations by L-BFGS,\n"
-        "chosen by the test error. pykan 0.2.8: the paper's best shape, several starts and growing grids by L-BFGS,\n"
+        "the test; nothing is tuned per case. Where the width is given `fit_multilevel` may stop at half the case's\n"
+        "goal (`target=`). MLP: the best of a sweep over widths, depths and activations by L-BFGS, chosen by the\n"
+        "test error. pykan 0.2.8: the paper's best shape, several starts and growing grids by L-BFGS,\n"
         "the best test error along the way. Both have one seed and as long as Edgewise's median on the case, but no\n"
         f"less than {LEAST_BUDGET:.0f} s. A fit that crashed or hung counts as failed.\n"
     )

@@ -4,6 +4,7 @@ python benchmarks/paper/studies.py convergence      exponents of the error in th
 python benchmarks/paper/studies.py dimensions       and in the number of parameters, from 2 to 100 dimensions
 python benchmarks/paper/studies.py noise            noisy labels, against an oracle
 python benchmarks/paper/studies.py few              300 samples
+python benchmarks/paper/studies.py narrow           the narrowest network in four dimensions
 python benchmarks/paper/studies.py tables           measured tables, against gradient boosting
 python benchmarks/paper/studies.py coverage         of prediction intervals
 """

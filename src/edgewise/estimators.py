@@ -34,8 +34,9 @@ class KANRegressor(RegressorMixin, BaseEstimator):
 
     Where the data are noisy, held-out rows may not tell which of several networks is best; then their consensus is
     predicted, the median of the means of pairs. And predictions stay within the range of the targets, widened by a
-    tenth of it: far from all rows a network goes on as straight lines, which may lead anywhere. A formula with hardly
-    a constant that is not exact goes on as itself. `model_` is the best network, and knows no such limits.
+    tenth of it: far from all rows a network goes on as straight lines, which may lead anywhere. A formula with at most
+    three constants that are not exact goes on as itself, to NaN where it has no value. `model_` is the best network,
+    and knows no such limits.
 
     Args:
         hidden: nodes of the hidden layers, such as (5,); chosen by held-out rows if None.

@@ -4,13 +4,14 @@ A study has a TITLE, its usual SEEDS and MAX_TIME, `jobs(options)`, `section(row
 something to see, `figure(rows)`.
 """
 
-from study import convergence, coverage, dimensions, few, measured, noise
+from study import convergence, coverage, dimensions, few, measured, narrow, noise
 
 STUDIES = {
     "convergence": convergence,
     "dimensions": dimensions,
     "noise": noise,
     "few": few,
+    "narrow": narrow,
     "tables": measured,
     "coverage": coverage,
 }

@@ -11,7 +11,7 @@ from torch import Tensor
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.solver import DIRECT, EXACT, Finding, is_noise, solve
 from edgewise.discovery.surrogate import noise_level
-from edgewise.discovery.tree import network_of, scaled, tree_of
+from edgewise.discovery.tree import Curve, Product, network_of, scaled, tree_of
 from edgewise.discovery.view import View
 from edgewise.kan import KAN
 from edgewise.network import Network, SymbolicBlock
@@ -87,7 +87,7 @@ class FormulaContestant:
 
     @property
     def is_law(self) -> bool:
-        """Whether noise can hardly mislead it, so that it holds beyond the rows: few of its constants are not exact."""
+        """Whether so few of its constants are free that noise can hardly mislead it: then it holds beyond the rows."""
         blocks = [block for layer in self.formula.all_layers for block in layer.all_blocks()]
         return sum(int((~block.frozen).sum()) for block in blocks if isinstance(block, SymbolicBlock)) <= _FEW
 
@@ -112,7 +112,8 @@ def _settled(formula: KAN, x: Tensor, y: Tensor) -> KAN:
 def _standard(formula: KAN, x: Tensor, view: View) -> KAN:
     """The network that gives standard targets."""
     spread, center = float(view.spread[0]), float(view.center[0])
-    return network_of(scaled(tree_of(formula), 1 / spread, -center / spread), x)
+    tree = scaled(tree_of(formula), 1 / spread, -center / spread)
+    return network_of(Curve("x", tree) if isinstance(tree, Product) else tree, x)  # what is scaled ends in a sum
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ _WORDS = {"log": "logarithm", "x^2": "square", "1/x": "reciprocal"}
 _MOST_ANALYTIC_INPUTS = 4  # of more, functions take too many products
 _ANALYTIC_SHARE = 0.4  # of the time
 _FORMULA_SHARE = 0.4
-_SHARP = 1e-3  # error of the best network, below which it is alone
+_SHARP = 1e-3  # error of the best network, below which it is alone, unless a formula does as well
 _MOST_MEMBERS = 8
 _NOISY = 0.2  # error of the best network, from which a formula is not to be hoped for
 
@@ -65,7 +65,7 @@ class TableFit:
         residuals: on rows that were held out, in the user's units, shape (M, O); empty where none were.
         members: networks whose consensus predicts, as held-out rows cannot tell which of them is best; else the model
             alone. The residuals are theirs.
-        is_law: whether the model is a formula of few constants, which holds beyond the rows.
+        is_law: whether the model is a formula with few constants that are not exact, which holds beyond the rows.
     """
 
     model: KAN
@@ -249,13 +249,15 @@ class _Search:
 
     def committee(self, best: Contestant, field: Sequence[Contestant]) -> list[Contestant]:
         """Those that predict together: the best alone, or with others that may be as good."""
-        if best.error < _SHARP or not self.rows[0].judged_apart:
+        if not self.rows[0].judged_apart:
             return [best]
         compared = [best, *(each for each in field[:_MOST_MEMBERS] if each is not best and math.isfinite(each.error))]
         errors = [(self.residuals(each) / self.spread).square().mean(dim=1) for each in compared]
         others = [compared[place] for place in possibly_best(torch.stack(errors), self.seed) if place]
         law = next((each for each in (best, *others) if _is_law(each)), None)
-        return [best, *others] if law is None else [law]
+        if law is not None:
+            return [law]
+        return [best] if best.error < _SHARP else [best, *others]
 
     def finished(
         self, contestant: Contestant, end: float, *, input_names: tuple[str, ...], output_names: tuple[str, ...]

@@ -10,7 +10,7 @@ from edgewise.training.multilevel import fit_multilevel
 from edgewise.training.penalties import Penalty, Smoothness, Sparsity, Sum
 from edgewise.training.progress import LiveLine
 from edgewise.training.solvers import LBFGS, Adam, LevenbergMarquardt, Solver
-from edgewise.training.uncertainty import standard_errors
+from edgewise.training.uncertainty import prediction_intervals, standard_errors
 from edgewise.training.weights import sample_weights
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "find_loss",
     "fit",
     "fit_multilevel",
+    "prediction_intervals",
     "remember",
     "sample_weights",
     "spline_floor",

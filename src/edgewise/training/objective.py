@@ -182,7 +182,9 @@ class OutputObjective(Objective):
         """See `Objective.linearise`: by the quadratic model that is quickest for so many parameters and rows."""
         if self._has_few_rows():
             return self.dual_model()
-        return super().linearise() if len(self.parameters) <= MOST_DENSE_PARAMETERS else self.iterative_model()
+        # An anchor is a matrix of the parameters' size already.
+        is_dense = len(self.parameters) <= MOST_DENSE_PARAMETERS or self.anchor is not None
+        return super().linearise() if is_dense else self.iterative_model()
 
     def _has_few_rows(self) -> bool:
         """Whether a matrix of the rows' size is better; penalties and anchors need that of the parameters' size."""

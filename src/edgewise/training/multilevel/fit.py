@@ -109,7 +109,7 @@ def fit_multilevel(
 
 
 def history_of(field: Sequence[Contestant], variance: float, started: float, reason: Reason) -> History:
-    """A race as a history: a row for each level of the winner, a note for each level of all.
+    """A race as a history: a row for each level of the winner, a note for each level of all and for the end of each.
 
     Args:
         field: the networks, the best first.
@@ -135,7 +135,19 @@ def history_of(field: Sequence[Contestant], variance: float, started: float, rea
         for number, stage in enumerate((stage for stage in field[0].stages if stage.accepted), start=1)
     ]
     stages = sorted((stage for each in field for stage in each.stages), key=lambda stage: stage.finished)
-    return History(rows=rows, reason=reason, notes=tuple(map(str, stages)))
+    ends = (f"{each.label}: {_end(each, field[0], reason)}" for each in field)
+    return History(rows=rows, reason=reason, notes=(*map(str, stages), *ends))
+
+
+def _end(contestant: Contestant, winner: Contestant, reason: Reason) -> str:
+    """What became of a network, and why it went no further."""
+    if contestant.done:
+        why = "no further level is better or affordable"
+    elif reason == "max_time":
+        why = "the time was up"
+    else:
+        why = "that is good enough" if contestant is winner else "others promise more"
+    return f"chosen, the best on held-out rows; {why}" if contestant is winner else f"left; {why}"
 
 
 def _regression_rows(model: Network, data: Any, y: Any) -> tuple[Tensor, Tensor]:
