@@ -600,6 +600,10 @@ def test_a_formula_without_values_somewhere_is_no_contestant(uniform, normal):
     sine = network_of(Curve("arcsin", product_of(Input(0), Curve("sin", Input(1))), 1.3), x)
     assert not formula_contestant._has_values(sine, x)
     assert formula_contestant._has_values(network_of(Curve("arcsin", product_of(Input(0), Input(1)), 0.5), x), x)
+    # The true one ends just where the rows do; a constant that is not exact leaves doubt.
+    unit, whole = uniform(0, 1, 600, 2), Curve("arcsin", product_of(Input(0), Input(1)))
+    assert formula_contestant._has_values(network_of(whole, unit, hold=True), unit)
+    assert not formula_contestant._has_values(network_of(whole, unit), unit)
 
 
 def test_an_exact_formula_is_left_as_it_is(uniform):

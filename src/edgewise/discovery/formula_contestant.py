@@ -88,8 +88,7 @@ class FormulaContestant:
     @property
     def is_law(self) -> bool:
         """Whether so few of its constants are free that noise can hardly mislead it: then it holds beyond the rows."""
-        blocks = [block for layer in self.formula.all_layers for block in layer.all_blocks()]
-        return sum(int((~block.frozen).sum()) for block in blocks if isinstance(block, SymbolicBlock)) <= _FEW
+        return _free_constants(self.formula) <= _FEW
 
     def climb(self) -> None:
         """See `Contestant.climb`: there is nothing to be had."""
@@ -109,6 +108,12 @@ def _settled(formula: KAN, x: Tensor, y: Tensor) -> KAN:
     return snapped(fitted, x, y, MeanSquaredError())[0]
 
 
+def _free_constants(formula: KAN) -> int:
+    """How many constants are not exact."""
+    blocks = [block for layer in formula.all_layers for block in layer.all_blocks()]
+    return sum(int((~block.frozen).sum()) for block in blocks if isinstance(block, SymbolicBlock))
+
+
 def _standard(formula: KAN, x: Tensor, view: View) -> KAN:
     """The network that gives standard targets."""
     spread, center = float(view.spread[0]), float(view.center[0])
@@ -117,12 +122,13 @@ def _standard(formula: KAN, x: Tensor, view: View) -> KAN:
 
 
 @torch.no_grad()
-def _has_values(model: Network, x: Tensor) -> bool:
-    """Whether a network has values all over the box that rows fill: noise may end a domain early."""
+def _has_values(formula: KAN, x: Tensor) -> bool:
+    """Whether it has values all over the box that rows fill, and a little beyond: noise may end a domain early."""
     low, high = x.amin(dim=0), x.amax(dim=0)
     drawn = torch.rand((_POINTS, x.shape[1]), generator=torch.Generator().manual_seed(0), dtype=x.dtype)
-    share = (_REACH * (drawn - 0.5)).clamp(-0.5 - _BEYOND, 0.5 + _BEYOND)  # many at the ends, where domains end
-    return bool(model((low + high) / 2 + share * (high - low)).isfinite().all())
+    end = 0.5 + (_BEYOND if _free_constants(formula) else 0.0)  # a domain may well end where the rows do
+    share = (_REACH * (drawn - 0.5)).clamp(-end, end)  # many at the ends, where domains end
+    return bool(formula((low + high) / 2 + share * (high - low)).isfinite().all())
 
 
 def _formula(problem: Problem) -> Finding | None:
