@@ -22,7 +22,7 @@ from edgewise.discovery.analytic import (
     rows_on_unit_interval,
     straightened,
 )
-from edgewise.discovery.committee import possibly_best
+from edgewise.discovery.committee import consensus, possibly_best, supported
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import ladder, parameters_of
 from edgewise.discovery.tree import Curve, Input, Sum, network_of, product_of
@@ -522,6 +522,30 @@ def test_an_exact_formula_wins_where_splines_have_a_corner(uniform):
     fitted = fit_table(x, corner(x))
     assert "formula" in fitted.notes[0]
     torch.testing.assert_close(fitted.model(new).detach(), corner(new), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 30, 2500])
+def test_those_join_that_make_the_consensus_better(rows, normal):
+    residuals = normal(7, rows, 2) * torch.tensor([1.0, 1.1, 1.2, 1.3, 2.0, 9.0, 40.0], dtype=F64)[:, None, None]
+    together = supported(residuals, [0, 3])
+    assert together[:2] == [0, 3]
+    assert len(set(together)) == len(together)
+    seen = residuals[:, :: max(1, rows // 1000)]
+    sizes = [
+        float(consensus([seen[place] for place in together[:count]]).square().mean())
+        for count in range(2, len(together) + 1)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    for other in set(range(7)) - set(together):
+        assert float(consensus([seen[place] for place in [*together, other]]).square().mean()) >= sizes[-1]
+    if rows > 100:  # errors that have nothing to do with each other
+        assert {1, 2} <= set(together)
+        assert 6 not in together
+
+
+def test_the_same_network_does_not_join_twice(normal):
+    residuals = normal(1, 50, 1).expand(3, -1, -1)
+    assert supported(residuals, [0]) == [0]
 
 
 def test_a_formula_that_leaves_nothing_but_noise_wins(uniform, normal):

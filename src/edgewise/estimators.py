@@ -47,7 +47,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
     Attributes:
         model_: the network, in the units of the data.
         members_: the networks whose consensus is predicted: `model_`, and others where held-out rows cannot tell which
-            is best.
+            is best, or that make the consensus better.
         history_: of its training, with a note for everything that was tried.
         notes_: what was chosen, a line each.
         n_features_in_: number of inputs.
@@ -106,7 +106,7 @@ class KANRegressor(RegressorMixin, BaseEstimator):
         self.model_ = fitted.model
         self.members_ = fitted.members
         self.history_ = fitted.history
-        together = f"predicted is the consensus of {len(self.members_)} networks, as any of them may be the best"
+        together = f"predicted is the consensus of {len(self.members_)} networks, likely to be better than any alone"
         self.notes_ = (*fitted.notes, together) if len(self.members_) > 1 else fitted.notes
         self._residuals = fitted.residuals.numpy()
         self._limits = _limits(targets.numpy(), self._residuals, is_law=fitted.is_law)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 _DRAWS = 2000
 _LEAST_SHARE = 0.02  # of the draws: networks that win less often are left out
+_ENOUGH_ROWS = 1000  # to see who joins
 _AT_A_TIME = 10_000_000  # numbers in memory
 
 
@@ -42,6 +43,43 @@ def possibly_best(squared_errors: Tensor, seed: int) -> list[int]:
         counts.scatter_add_(1, drawn, torch.ones_like(counts))
         wins += torch.bincount((counts @ squared_errors.T).argmin(dim=1), minlength=networks)
     return torch.nonzero(wins >= min(_LEAST_SHARE * _DRAWS, int(wins.max()))).flatten().tolist()
+
+
+def supported(residuals: Tensor, chosen: Sequence[int]) -> list[int]:
+    """Some of several networks, and those that lower the error of their consensus by joining it, one after the other.
+
+    Where rows are sparse good networks, too, go astray; those that are worse by themselves go astray elsewhere.
+
+    Args:
+        residuals: of each network on each held-out row, shape (K, M, O).
+        chosen: places of those to begin with, one at least.
+
+    Returns:
+        The places of the chosen, and of those that joined.
+
+    Example:
+        >>> import torch
+        >>> supported(torch.tensor([[1.0, -1.0], [-2.0, 2.0], [3.0, 3.0]]).unsqueeze(2), [0])
+        [0, 1]
+
+    Source: Caruana et al., Ensemble selection from libraries of models (2004).
+    """
+
+    def error(places: Sequence[int]) -> float:
+        return float(consensus([residuals[place] for place in places]).square().mean())
+
+    residuals = residuals[:, :: max(1, residuals.shape[1] // _ENOUGH_ROWS)]
+    together = list(chosen)
+    others = [place for place in range(len(residuals)) if place not in together]
+    least = error(together)
+    while others:
+        reached, joins = min((error([*together, place]), place) for place in others)
+        if not reached < least:
+            break
+        least = reached
+        together.append(joins)
+        others.remove(joins)
+    return together
 
 
 def consensus(predictions: Sequence[Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.basis import Basis
 from edgewise.discovery.analytic import MOST_INPUTS, AnalyticContestant, quick_fit, rows_on_unit_interval
-from edgewise.discovery.committee import consensus, possibly_best
+from edgewise.discovery.committee import consensus, possibly_best, supported
 from edgewise.discovery.formula_contestant import FormulaContestant
 from edgewise.discovery.ladder import Topology, ladder, parameters_of
 from edgewise.discovery.surrogate import smooth_error
@@ -50,7 +50,7 @@ _MOST_ANALYTIC_INPUTS = 4  # of more, functions take too many products
 _ANALYTIC_SHARE = 0.4  # of the time
 _FORMULA_SHARE = 0.4
 _SHARP = 1e-3  # error of the best network, below which it is alone, unless a formula does as well
-_MOST_MEMBERS = 8
+_MOST, _MOST_RIVALS = 16, 8  # networks that may predict together, and that may be as good as the best
 _NOISY = 0.2  # error of the best network, from which a formula is not to be hoped for
 
 
@@ -248,16 +248,18 @@ class _Search:
             return (rows.outward(contestant.model(rows.x_held)) - rows.y_held) * self.spread
 
     def committee(self, best: Contestant, field: Sequence[Contestant]) -> list[Contestant]:
-        """Those that predict together: the best alone, or with others that may be as good."""
+        """Those that predict together: the best alone, or with others that may be as good or make it better."""
         if not self.rows[0].judged_apart:
             return [best]
-        compared = [best, *(each for each in field[:_MOST_MEMBERS] if each is not best and math.isfinite(each.error))]
-        errors = [(self.residuals(each) / self.spread).square().mean(dim=1) for each in compared]
-        others = [compared[place] for place in possibly_best(torch.stack(errors), self.seed) if place]
-        law = next((each for each in (best, *others) if _is_law(each)), None)
+        compared = [best, *(each for each in field[:_MOST] if each is not best and math.isfinite(each.error))]
+        residuals = torch.stack([self.residuals(each) / self.spread for each in compared])
+        possible = {0, *possibly_best(residuals[:_MOST_RIVALS].square().mean(dim=2), self.seed)}
+        law = next((compared[place] for place in sorted(possible) if _is_law(compared[place])), None)
         if law is not None:
             return [law]
-        return [best] if best.error < _SHARP else [best, *others]
+        if best.error < _SHARP:
+            return [best]
+        return [compared[place] for place in supported(residuals, sorted(possible))]
 
     def finished(
         self, contestant: Contestant, end: float, *, input_names: tuple[str, ...], output_names: tuple[str, ...]
