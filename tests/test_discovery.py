@@ -464,6 +464,12 @@ def test_a_width_that_does_not_fit_the_table_is_refused(width):
         fit_table(table(1, 20, 2), table(2, 20, 1), width=width)
 
 
+@pytest.mark.parametrize("width", [[2, [0, 1]], [2, 3, [0, (3,)]]])
+def test_outputs_that_are_products_are_refused_before_anything_is_trained(width):
+    with pytest.raises(OptionError, match="append a layer of 1 sums"):
+        fit_table(table(1, 20, 2), table(2, 20, 1), width=width, max_time=1e-9)
+
+
 def test_names_are_checked_and_have_the_usual_defaults():
     x, y = table(1, 20, 2), table(2, 20, 1)
     with pytest.raises(OptionError, match="2 inputs"):

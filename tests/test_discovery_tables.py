@@ -28,8 +28,9 @@ from edgewise.discovery.ladder import ladder, parameters_of
 from edgewise.discovery.tree import Curve, Input, Sum, network_of, product_of
 from edgewise.discovery.view import View, possible_views
 from edgewise.network import arities
+from edgewise.training.floor import spline_floor
 from edgewise.training.gauss_newton import get_parameters
-from edgewise.training.multilevel import Rows, rmse
+from edgewise.training.multilevel import Climber, Rows, rmse
 
 F64 = torch.float64
 
@@ -421,7 +422,7 @@ def test_few_rows(rows, uniform):
     assert rmse(fitted.model, x, y) < 0.1
     assert bool(fitted.model(uniform(-1, 1, 100, 2)).isfinite().all())
     assert fitted.residuals.shape == ((0, 1) if rows < 20 else (5, 1))
-    assert fitted.notes
+    assert fitted.notes[0].endswith("chosen by the few rows it was trained on" if rows < 20 else "by held-out rows")
     assert fitted.history.notes
 
 
@@ -432,6 +433,22 @@ def test_residuals_are_those_of_rows_that_did_not_train(uniform, normal):
     assert fitted.residuals.shape == (80, 1)
     assert 7 < float(fitted.residuals.std()) < 14
     assert abs(float(fitted.residuals.mean())) < 4
+
+
+def test_errors_and_floors_are_in_the_units_of_the_table(uniform, normal):
+    """Behind a logarithm, too: training and held-out rows of one kind have errors of one size."""
+    x = uniform(-1, 1, 3000, 1)
+    y = torch.exp(7 * x + 0.1 * normal(3000, 1))
+    view = View.of(x, y, inputs=("x",), outputs=("log",))
+    inner = view.standard_targets(y)
+    rows = Rows(x[:1500], inner[:1500], x[1500:], y[1500:], view.outer_targets)
+    climber = Climber.settled(KAN([1, 1], basis=BSpline(6, 3), seed=0), rows, "start", soon(9))
+    (stage,), model = climber.stages, climber.model
+    assert stage.train_error == pytest.approx(rmse(lambda x: view.outer_targets(model(x)), x[:1500], y[:1500]))
+    assert 0.7 < stage.error / stage.train_error < 1.4
+    assert not stage.overfits
+    floor = spline_floor(model, x[:1500]) / rmse(model, x[:1500], inner[:1500])
+    assert stage.floor / stage.train_error == pytest.approx(floor)
 
 
 def test_constant_targets_of_any_kind_are_met(uniform):

@@ -20,6 +20,13 @@ def test_outputs_are_scaled_and_shifted(network, normal, uniform, width, base):
     torch.testing.assert_close(scale_outputs(model, scale, shift)(x), model(x) * scale + shift, rtol=1e-12, atol=1e-10)
 
 
+def test_products_are_scaled(network, normal, uniform):
+    model = network([3, [2, (2, 3)]])
+    scale, shift = normal(4) * 1e-3, torch.cat([normal(2), torch.zeros(2, dtype=F64)])
+    x = uniform(-1.4, 1.4, 50, 3)
+    torch.testing.assert_close(scale_outputs(model, scale, shift)(x), model(x) * scale + shift, rtol=1e-12, atol=1e-12)
+
+
 def test_symbolic_masked_and_locked_edges_are_scaled_too(mixed_network, uniform):
     scale, shift = torch.tensor([-3.0, 1e-3], dtype=F64), torch.tensor([0.5, 1e4], dtype=F64)
     x = uniform(-1, 1, 40, 2)

@@ -71,5 +71,15 @@ def test_where_there_is_nothing_to_tell(uniform):
     assert spline_floor(KAN([2, 1], basis=Chebyshev(4)), x) == 0.0
     assert math.isnan(spline_floor(KAN([2, 1], basis=BSpline(1, 3)), x))
     assert spline_floor(KAN([2, 1], basis=BSpline(20, 3)), x[:50]) == 0.0  # two or three samples a cell
+    assert spline_floor(KAN([2, 1], basis=BSpline(1, 1)), x) == 0.0  # straight lines are meant to be straight
     with pytest.raises(ShapeError):
         spline_floor(KAN([2, 1]), x[:, :1])
+
+
+def test_straight_lines_behind_splines_add_nothing(uniform):
+    x = uniform(-1, 1, 800, 2)
+    model = KAN([2, 1, 1], basis=[BSpline(6, 3), BSpline(1, 1)], seed=0)
+    model.fit(x, (3 * x[:, :1]).sin() + x[:, 1:].exp(), steps=30)
+    first = model.rebuilt(model.all_layers[:1])
+    slope = model.edge(1, 0, 0)(torch.tensor([0.0, 1.0], dtype=F64)).detach().diff().abs().item()
+    assert spline_floor(model, x) == pytest.approx(slope * spline_floor(first, x), rel=1e-9)

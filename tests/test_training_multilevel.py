@@ -509,6 +509,38 @@ def test_climbing_without_noise_leads_to_the_floor(smooth_rows):
     assert str(climber.stages[0]).startswith("start: grid 5, degree 3, 8 parameters, error ")
 
 
+def too_narrow(uniform, normal):
+    """A sum of functions of two inputs does not hold their product."""
+    x = uniform(-1, 1, 600, 2)
+    return x, x[:, :1].exp() + 0.3 * x[:, :1] * x[:, 1:]
+
+
+def hidden_by_noise(uniform, normal):
+    x = uniform(-1, 1, 600, 1)
+    return x, x**3 + 0.05 * normal(600, 1)
+
+
+@pytest.mark.parametrize("limit", [too_narrow, hidden_by_noise])
+def test_a_newcomer_far_above_its_spline_floor_promises_no_more_than_it_has(limit, uniform, normal):
+    x, y = limit(uniform, normal)
+    rows = Rows.split(x, (y - y.mean()) / y.std(), 0)
+    climber = Climber.settled(KAN([x.shape[1], 1], seed=0), rows, "start", soon(60))
+    first = climber.stages[0]
+    assert 20 * first.floor < first.train_error < 0.5
+    assert first.is_limited_elsewhere
+    assert climber.promise == climber.error
+    climber.climb()
+    assert climber.stages[1].error > 0.9 * first.error  # rightly so
+
+
+def test_before_anything_is_learned_the_spline_floor_does_not_count(uniform):
+    x = uniform(-1, 1, 600, 1)
+    climber = Climber.settled(KAN([1, 1], seed=0), Rows.split(x, torch.sin(40 * x), 0), "start", soon(60))
+    assert climber.stages[0].train_error > 0.5
+    assert not climber.stages[0].is_limited_elsewhere
+    assert climber.promise == climber.error * 1e-7
+
+
 def test_levels_that_do_not_help_are_not_kept(uniform, normal):
     x = uniform(-1, 1, 200, 1)
     rows = Rows.split(x, x**2 + 0.5 * normal(200, 1), 0)
@@ -572,11 +604,12 @@ def test_training_on_all_rows_does_no_harm(basis, uniform, normal):
 class Fake:
     """A contestant that takes a given course of errors."""
 
-    def __init__(self, label, errors, promise=0.05, log=None, parameters=10):
+    def __init__(self, label, errors, promise=0.05, log=None, parameters=10, refused=None):
         self.label, self.errors, self.share, self.log = label, list(errors), promise, log
         self.error = self.errors.pop(0)
         self.done = not self.errors
-        self.model, self.stages = None, [SimpleNamespace(parameters=parameters)]
+        self.model, self.stages = None, [SimpleNamespace(parameters=parameters, accepted=True)]
+        self.stages += [] if refused is None else [SimpleNamespace(parameters=refused, accepted=False)]
 
     @property
     def promise(self):
@@ -629,6 +662,18 @@ def test_few_parameters_promise_more_than_many():
     ]
     assert raced(makers, log, first=3)[0] == "few"
     assert log == ["+many", "+few", "+more", "few"]
+
+
+@pytest.mark.parametrize(("kept", "climbs"), [(10, False), (1000, True)])
+def test_parameters_of_a_level_that_was_refused_do_not_count(kept, climbs):
+    """Beside the 1000 that the leader tried in vain the other's are few; beside the 10 that it kept they are not."""
+    log = []
+    makers = [
+        lambda: Fake("leader", [1.0, 1.0], 1.0, log, parameters=kept, refused=1000),
+        lambda: Fake("other", [1.1, 1.1], 1.0, log, parameters=10),
+    ]
+    raced(makers, log)
+    assert log == ["+leader", "+other", *(["other"] if climbs else []), "leader"]
 
 
 def test_new_ones_start_where_none_promises_more():
@@ -907,6 +952,15 @@ def test_a_product_node_in_the_last_layer(table):
     assert error_of(model, truth, fresh) < 5e-2
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_products_as_outputs_are_trained_in_units_of_the_targets(scale, table):
+    truth = lambda x: scale * torch.exp(0.5 * x[:, :1]) * (2 + x[:, 1:])  # noqa: E731
+    x, y, fresh = table(truth, 400)
+    model, history = fit_multilevel(KAN([2, [0, 1]], seed=2), x, y, target=1e-9 * scale, max_time=20)
+    assert error_of(model, truth, fresh) < 1e-7 * scale
+    assert history.reason == "target"
+
+
 def test_other_bases_are_trained_as_they_are(table):
     truth = lambda x: torch.sin(3 * torch.pi * x[:, :1]) + torch.cos(2 * torch.pi * x[:, 1:])  # noqa: E731
     x, y, fresh = table(truth, 200)
@@ -956,7 +1010,7 @@ def test_the_history_tells_of_every_level(table):
     first, *_ = history.notes
     assert first.startswith("start 0: grid 5, degree 3, 8 parameters, error ")
     assert len(history.notes) >= len(history)
-    (chosen,) = (note for note in history.notes if ": chosen, the best on held-out rows; " in note)
+    (chosen,) = (note for note in history.notes if ": chosen; " in note)
     assert chosen.startswith("start 0")
     assert all(": left; " in note for note in history.notes[history.notes.index(chosen) + 1 :])
     times = history.to_dict()["time"]
@@ -1014,5 +1068,7 @@ def test_stages_say_what_follows():
     stage = Stage("a", Splines(5, 3), 8, 1e-3, 1.1e-3, 9e-4, 0.0, accepted=True)
     assert str(stage).endswith("at the spline limit, to be refined")
     assert str(Stage("a", Splines(5, 3), 8, 1e-3, 1e-2, 9e-4, 0.0, accepted=True)).endswith("smoothed")
-    assert str(Stage("a", Splines(5, 3), 8, 1e-1, 1e-1, 9e-4, 0.0, accepted=True)).endswith("above the spline limit")
+    assert str(Stage("a", Splines(5, 3), 8, 1e-2, 1e-2, 9e-4, 0.0, accepted=True)).endswith("above the spline limit")
+    far = Stage("a", Splines(5, 3), 8, 1e-1, 1e-1, 9e-5, 0.0, accepted=True)
+    assert str(far).endswith("far above the spline limit: its start, its width or noise is in the way")
     assert str(Stage("a", None, 8, 1e-1, 1e-1, 0.0, 0.0, accepted=True)).endswith("nothing to refine")

@@ -256,7 +256,7 @@ class AnalyticContestant:
         if model is None:
             return None
         error = rows.error(model)
-        train_error = rmse(model, rows.x, rows.y)
+        train_error = rows.training_error(model)
         parameters = len(get_parameters(model))
         stage = Stage(label, None, parameters, train_error, error, 0.0, time.monotonic(), accepted=True)
         return cls(model, fit, domain, label, error, stages=[stage])

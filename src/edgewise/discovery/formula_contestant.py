@@ -18,7 +18,7 @@ from edgewise.network import Network, SymbolicBlock
 from edgewise.symbolic import snapped
 from edgewise.training import MeanSquaredError, fit
 from edgewise.training.gauss_newton import get_parameters
-from edgewise.training.multilevel import Rows, Stage, rmse
+from edgewise.training.multilevel import Rows, Stage
 
 _SHARE_FOR_NOISY = 0.7  # of the time
 _STEPS = 20
@@ -76,7 +76,7 @@ class FormulaContestant:
         model = _standard(formula, rows.x, view)
         error = rows.error(model)
         label = f"formula ({best.stage})"
-        train_error, size = rmse(model, rows.x, rows.y), len(get_parameters(model))
+        train_error, size = rows.training_error(model), len(get_parameters(model))
         stage = Stage(label, None, size, train_error, error, 0.0, time.monotonic(), accepted=True)
         return cls(model, formula, view, label, error, is_exact=is_exact, stages=[stage])
 

@@ -28,9 +28,9 @@ from edgewise.training.multilevel import (
     Climber,
     Contestant,
     Rows,
-    Stage,
     Starter,
     history_of,
+    last_accepted,
     race,
     spread_of,
     thinned,
@@ -127,6 +127,8 @@ def fit_table(
     of_outputs = check_names(output_names, outputs, "outputs") or numbered
     if width is not None and (width[0] != inputs or len(arities(width[-1])) != outputs):
         raise OptionError(f"the table has {inputs} inputs and {outputs} outputs, which the width {width} does not fit")
+    if width is not None and max(arities(width[-1])) > 1:
+        raise OptionError(f"outputs that are products hold no mean; append a layer of {outputs} sums to {width}")
     search = _Search(x, y, width, basis, seed, deadline)
     with threads_for(len(x) * _USUAL_PARAMETERS):
         field = race(
@@ -139,18 +141,18 @@ def fit_table(
         )
         best = _simplest_of_the_best(field)
         committee = search.committee(best, field)
-        best = committee[0]
+        best, in_time = committee[0], time.monotonic() < deadline
         members = [search.finished(each, end, input_names=of_inputs, output_names=of_outputs) for each in committee]
     history = history_of(
         [best, *(each for each in field if each is not best)],
         float(y.var(dim=0, correction=0).mean()),
         started,
-        "max_time" if time.monotonic() >= deadline else "converged",
+        "converged" if in_time else "max_time",
     )
     return TableFit(
         model=members[0],
         history=history,
-        notes=_notes(best, search.seen_by(best)[0], (*of_inputs, *of_outputs)),
+        notes=_notes(best, *search.seen_by(best), (*of_inputs, *of_outputs)),
         residuals=consensus([search.residuals(each) for each in committee]),
         members=tuple(members),
         is_law=_is_law(best),
@@ -164,17 +166,13 @@ def _is_law(contestant: Contestant) -> bool:
 def _simplest_of_the_best(field: Sequence[Contestant]) -> Contestant:
     """The network of fewest parameters among those that are excellent, else the one of the least error."""
     excellent = [each for each in field if each.error <= max(_EXCELLENT, field[0].error)]
-    return min(excellent, key=lambda each: _last_accepted(each).parameters)
+    return min(excellent, key=lambda each: last_accepted(each).parameters)
 
 
-def _last_accepted(contestant: Contestant) -> Stage:
-    """The level at which a network stands; the first is always accepted."""
-    return next(stage for stage in reversed(contestant.stages) if stage.accepted)
-
-
-def _notes(best: Contestant, view: View, names: tuple[str, ...]) -> tuple[str, ...]:
-    level = _last_accepted(best).level
-    notes = [f"{best.label}, width {best.model.width}{'' if level is None else f', {level}'}, chosen by held-out rows"]
+def _notes(best: Contestant, view: View, rows: Rows, names: tuple[str, ...]) -> tuple[str, ...]:
+    level = last_accepted(best).level
+    by = "held-out rows" if rows.judged_apart else "the few rows it was trained on"
+    notes = [f"{best.label}, width {best.model.width}{'' if level is None else f', {level}'}, chosen by {by}"]
     transformed = [
         f"{name} by its {_WORDS[how]}"
         for name, how in zip(names, (*view.inputs, *view.outputs), strict=True)

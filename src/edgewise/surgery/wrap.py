@@ -21,7 +21,7 @@ def scale_outputs(model: Model, scale: Tensor, shift: Tensor) -> Model:
     """The network times `scale` plus `shift`, exactly, in its last layer's own parameters.
 
     Args:
-        model: the network, which is left as it is; its last layer has sum nodes only.
+        model: the network, which is left as it is.
         scale: one factor per output, shape (O,).
         shift: one constant per output, shape (O,).
 
@@ -29,16 +29,20 @@ def scale_outputs(model: Model, scale: Tensor, shift: Tensor) -> Model:
         A new network.
 
     Raises:
-        ShapeError: the last layer has product nodes, or an output to be shifted has no edges.
+        ShapeError: an output to be shifted is a product, or has no edges.
     """
     last = model.all_layers[-1]
-    if max(last.nodes) > 1:
+    arity = torch.tensor(last.nodes, device=scale.device)
+    if bool(((arity > 1) & (shift != 0)).any()):
         raise ShapeError("outputs that are products cannot be shifted; add a layer of sums behind them")
-    if bool((~last.mask.any(dim=0) & (shift != 0)).any()):
+    factor = arity.cumsum(0) - arity  # the first of each output: a product is scaled in it, and a sum is its own
+    factors = scale.new_ones(last.mask.shape[1]).scatter(0, factor, scale)
+    terms = shift.new_zeros(last.mask.shape[1]).scatter(0, factor, shift)
+    if bool((~last.mask.any(dim=0) & (terms != 0)).any()):
         raise ShapeError("an output without edges has nothing that could hold its constant")
     first = last.mask & (last.mask.cumsum(dim=0) == 1)
-    constants = torch.where(first, shift, 0.0)
-    scaled = last.map_blocks(lambda block: block.scaled(scale).shifted(torch.where(block.mask, constants, 0.0)))
+    constants = torch.where(first, terms, 0.0)
+    scaled = last.map_blocks(lambda block: block.scaled(factors).shifted(torch.where(block.mask, constants, 0.0)))
     return model.with_layer(len(model.all_layers) - 1, scaled)
 
 

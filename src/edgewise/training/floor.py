@@ -7,6 +7,8 @@ from torch import Tensor
 from edgewise.network import Network
 from edgewise.surgery.spline_error import spline_errors
 
+_STRAIGHT = 2  # functions of a straight line
+
 
 def spline_floor(model: Network, x: Tensor) -> float:
     """Estimate the root mean square error that the model's splines leave, however long they are trained.
@@ -20,8 +22,9 @@ def spline_floor(model: Network, x: Tensor) -> float:
         x: inputs, shape (N, I), N ≥ 1; those it was trained on.
 
     Returns:
-        The floor, in the units of the outputs and as a root mean square over samples and outputs. 0 where no edge is a
-        spline, and where cells have too few samples to tell; NaN where a spline has a single cell.
+        The floor, in the units of the outputs and as a root mean square over samples and outputs. Straight lines are
+        meant to be straight and count as exact, as do edges that are no splines and cells of too few samples to tell.
+        NaN where a spline of a higher degree has a single cell.
 
     Raises:
         ShapeError: x has another number of columns than the model has inputs.
@@ -37,4 +40,5 @@ def spline_floor(model: Network, x: Tensor) -> float:
 
     Source: see `edgewise.surgery.spline_error.spline_errors`.
     """
-    return float(sum(error.mean_square.sum() for error in spline_errors(model, x).values())) ** 0.5
+    errors = spline_errors(model, x)
+    return sum(float(errors[block].mean_square.sum()) for block in errors if block.basis.size > _STRAIGHT) ** 0.5

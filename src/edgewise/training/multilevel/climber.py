@@ -41,6 +41,8 @@ _LEVELS_AHEAD = 2  # that are thought to bring as much as the last,
 _LEVELS_AT_THE_EDGE = 1  # and where there are more functions than the samples determine
 _SMOOTH = 1e-2  # held-out error below which a target may be smooth enough for polynomials
 _AT_FLOOR = 3.0  # times the spline floor: an error that refinement will lower
+_FAR_ABOVE_FLOOR = 20.0  # times: one that it will not
+_LEARNED = 0.5  # of the spread of the targets: the error from which the splines tell of their floor
 _OVERFIT = 3.0  # times the training error
 
 
@@ -52,9 +54,9 @@ class Stage:
         label: which start or topology.
         level: of the splines or polynomials; None for a network of neither.
         parameters: how many were free.
-        train_error: root mean square error on the training rows, of standard targets.
+        train_error: root mean square error on the training rows, in the units in which errors are judged.
         error: on the held-out rows.
-        floor: what splines of this level leave at best, as estimated from their jumps.
+        floor: what splines of this level leave at best, as estimated from their jumps; 0 where it cannot be told.
         finished: monotonic time when it was done.
         accepted: whether the network stayed at this level.
     """
@@ -72,6 +74,11 @@ class Stage:
     def overfits(self) -> bool:
         """Whether held-out rows do so much worse that more functions would not help."""
         return self.error > _OVERFIT * self.train_error
+
+    @property
+    def is_limited_elsewhere(self) -> bool:
+        """Whether the error is so far above the spline floor that its start, its width or noise is what limits it."""
+        return 0 < _FAR_ABOVE_FLOOR * self.floor < self.train_error < _LEARNED
 
     def __str__(self) -> str:
         """One line: what was trained, what it reached, and what follows from it."""
@@ -92,7 +99,14 @@ class Stage:
             return "better than before"
         if self.floor > 0 and self.train_error < _AT_FLOOR * self.floor:
             return "at the spline limit, to be refined"
+        if self.is_limited_elsewhere:
+            return "far above the spline limit: its start, its width or noise is in the way"
         return "above the spline limit"
+
+
+def last_accepted(contestant: Contestant) -> Stage:
+    """The level at which a network stands; the first is always accepted."""
+    return next(stage for stage in reversed(contestant.stages) if stage.accepted)
 
 
 class Contestant(Protocol):
@@ -155,12 +169,15 @@ class Climber:
     def promise(self) -> float:
         """See `Contestant.promise`: the error after some more levels that bring as much as the last.
 
-        The first level does not tell how fast errors fall: newcomers are given the benefit of the doubt.
+        The first level does not tell how fast errors fall: newcomers are given the benefit of the doubt, unless their
+        splines are not what limits them.
         """
         last = self.stages[-1]
         if last.overfits:
             return self.error * self.gain**_LEVELS_AT_THE_EDGE
-        return self.error * (_HOPE if len(self.stages) == 1 else self.gain**_LEVELS_AHEAD)
+        if len(self.stages) == 1 and not last.is_limited_elsewhere:
+            return self.error * _HOPE
+        return self.error * self.gain**_LEVELS_AHEAD
 
     def climb(self) -> None:
         """See `Contestant.climb`: the next level, or the other kind of refinement where that does not help."""
@@ -201,16 +218,16 @@ class Climber:
     def _take(self, model: Network) -> bool:
         """Train a network and keep it if it is better than what was there."""
         weights = settle(model, self.rows, self.deadline)
-        error = self.rows.error(model)
+        error, train_error = self.rows.error(model), self.rows.training_error(model)
         gain = _GAIN if self.error > _NOISE_FREE else _EXACT_GAIN
         accepted = not self.stages or error < gain * self.error
         stage = Stage(
             label=self.label,
             level=level_of(model),
             parameters=len(get_parameters(model)),
-            train_error=rmse(model, self.rows.x, self.rows.y),
+            train_error=train_error,
             error=error,
-            floor=_floor(model, self.rows.x),
+            floor=_floor(model, self.rows, train_error),
             finished=time.monotonic(),
             accepted=accepted,
         )
@@ -223,10 +240,11 @@ class Climber:
         return accepted
 
 
-def _floor(model: Network, x: Tensor) -> float:
-    """The spline floor, 0 where it cannot be told."""
-    floor = spline_floor(model, x)
-    return floor if math.isfinite(floor) else 0.0
+def _floor(model: Network, rows: Rows, train_error: float) -> float:
+    """The spline floor in the units of the training error, 0 where it cannot be told."""
+    floor, inner_error = spline_floor(model, rows.x), rmse(model, rows.x, rows.y)
+    outward = train_error / inner_error if inner_error > 0 else 1.0
+    return floor * outward if math.isfinite(floor * outward) else 0.0
 
 
 @torch.no_grad()

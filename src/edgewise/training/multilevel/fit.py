@@ -87,7 +87,7 @@ def fit_multilevel(
     center, spread = _units(model, y)
     rows = Rows.split(x, (y - center) / spread, seed)
     enough = EXACT if target is None else max(EXACT, target / float(spread.max()))
-    first = _rescaled(model, 1 / spread, -center / spread)
+    first = scale_outputs(model, 1 / spread, -center / spread)
     with threads_for(len(x) * len(get_parameters(model))):
         field = race(
             _starters(first, rows, seed, deadline),
@@ -97,13 +97,14 @@ def fit_multilevel(
             aim=max(EXACT, _AIM * enough),
             deadline=deadline,
         )
-        best = _rescaled(field[0].refit(x, (y - center) / spread, started + max_time), spread, center)
+        in_time = time.monotonic() < deadline
+        best = scale_outputs(field[0].refit(x, (y - center) / spread, started + max_time), spread, center)
     assert isinstance(best, type(model))
     best.sample = random_sample(x, seed)
     reason: Reason = "converged"
     if target is not None and rmse(best, x, y) <= target:
         reason = "target"
-    elif time.monotonic() >= deadline:
+    elif not in_time:
         reason = "max_time"
     return best, history_of(field, float(spread.square().mean()), started, reason)
 
@@ -113,7 +114,8 @@ def history_of(field: Sequence[Contestant], variance: float, started: float, rea
 
     Args:
         field: the networks, the best first.
-        variance: of the targets: squared errors of standard targets times this are in their units.
+        variance: of the targets: squared errors of standard targets times this are in their units. Of several targets
+            both are means, so that their product weighs all of them alike, whatever their units.
         started: monotonic time of the start.
         reason: why the race ended.
 
@@ -147,7 +149,7 @@ def _end(contestant: Contestant, winner: Contestant, reason: Reason) -> str:
         why = "the time was up"
     else:
         why = "that is good enough" if contestant is winner else "others promise more"
-    return f"chosen, the best on held-out rows; {why}" if contestant is winner else f"left; {why}"
+    return f"{'chosen' if contestant is winner else 'left'}; {why}"
 
 
 def _regression_rows(model: Network, data: Any, y: Any) -> tuple[Tensor, Tensor]:
@@ -158,15 +160,9 @@ def _regression_rows(model: Network, data: Any, y: Any) -> tuple[Tensor, Tensor]
 
 
 def _units(model: Network, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and spread of each target, shapes (O,); 0 and 1 where products give it: they cannot hold a constant."""
-    if max(model.all_layers[-1].nodes) > 1:
-        return torch.zeros_like(y[0]), torch.ones_like(y[0])
-    return y.mean(dim=0), spread_of(y)
-
-
-def _rescaled(model: Model, scale: Tensor, shift: Tensor) -> Model:
-    """The network times `scale` plus `shift`; products are in units of 1 as they are."""
-    return model.copied() if max(model.all_layers[-1].nodes) > 1 else scale_outputs(model, scale, shift)
+    """Mean and spread of each target, shapes (O,); 0 for the mean where a product gives it, which holds no constant."""
+    is_sum = torch.tensor(model.all_layers[-1].nodes, device=y.device) == 1
+    return torch.where(is_sum, y.mean(dim=0), 0.0), spread_of(y)
 
 
 def _starters(model: Network, rows: Rows, seed: int, deadline: float) -> Iterator[Starter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from edgewise.training.multilevel.climber import Contestant
+from edgewise.training.multilevel.climber import Contestant, last_accepted
 
 Starter = Callable[[], Contestant | None]
 
@@ -27,7 +27,7 @@ def race(
         starters: make the networks, the most promising first, each settled at its first level; None stands for one
             that was not worth it.
         first: how many to start with.
-        patience: end after so many new networks in a row during which the least error stood still.
+        patience: start no other after so many new networks in a row during which the least error stood still.
         target: held-out error from which no new network is started.
         aim: held-out error that ends the race.
         deadline: monotonic time that ends it.
@@ -60,8 +60,8 @@ def race(
 
 def _promise(each: Contestant, leader: Contestant) -> float:
     """The error to be hoped for of a network, with as many parameters as the leader has if it has fewer."""
-    fewer = min(each.stages[-1].parameters / max(leader.stages[-1].parameters, 1), 1.0)
-    return each.promise * fewer**_ORDER
+    size, most = last_accepted(each).parameters, last_accepted(leader).parameters
+    return each.promise * min(size / max(most, 1), 1.0) ** _ORDER
 
 
 def _first(starters: Iterator[Starter], most: int, until: float) -> list[Contestant]:

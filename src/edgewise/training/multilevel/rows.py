@@ -72,8 +72,12 @@ class Rows:
     @torch.no_grad()
     def error(self, model: Network) -> float:
         """Root mean square error on the rows to judge by; infinite where the model has no value."""
-        value = float((self.outward(model(self.x_held)) - self.y_held).square().mean().sqrt())
-        return value if math.isfinite(value) else math.inf
+        return _finite((self.outward(model(self.x_held)) - self.y_held).square().mean().sqrt())
+
+    @torch.no_grad()
+    def training_error(self, model: Network) -> float:
+        """Root mean square error on the rows to train on, in the units in which errors are judged."""
+        return _finite((self.outward(model(self.x)) - self.outward(self.y)).square().mean().sqrt())
 
 
 def spread_of(y: Tensor) -> Tensor:
@@ -86,5 +90,10 @@ def spread_of(y: Tensor) -> Tensor:
 @torch.no_grad()
 def rmse(model: Network, x: Tensor, y: Tensor) -> float:
     """Root mean square error of a network; infinite where it has no value."""
-    value = float((model(x) - y).square().mean().sqrt())
+    return _finite((model(x) - y).square().mean().sqrt())
+
+
+def _finite(error: Tensor) -> float:
+    """An error, infinite where it is none."""
+    value = float(error)
     return value if math.isfinite(value) else math.inf
