@@ -505,6 +505,7 @@ def test_the_report_tells_what_was_met(tmp_path):
     special = [_measured("jv", test_rmse=1e-6), _measured("jv", "mlp", test_rmse=1e-3)]
     special += [_measured("jv", "pykan", test_rmse=1e-2), _measured("kv", test_rmse=1e-6)]
     feynman = [_measured("I.6.2", test_rmse=1e-5), _measured("I.6.2b", test_rmse=1.0)]
+    feynman += [_measured("II.2.42", test_rmse=0.0)]
     text, readme = _report(tmp_path, {"toy": toy, "special": special, "feynman": feynman})
     assert _line(text, "exp_sin").endswith("| yes |")
     assert "failed" in _line(text, "exp_sin")
@@ -514,7 +515,8 @@ def test_the_report_tells_what_was_met(tmp_path):
     assert not _line(text, "kv").endswith(("| yes |", "| NO |"))
     assert _line(text, "I.6.2").endswith("| yes |")
     assert _line(text, "I.6.2b").endswith("| NO |")
-    assert "0 of 2 are 100 times below" in text
+    assert _line(text, "II.2.42").endswith("| ∞ | yes |")
+    assert "1 of 3 are 100 times below" in text
     assert "a machine; 2026-01-01; `a command`" in text
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")

@@ -6,6 +6,7 @@ Writes benchmarks/results/paper.md, the pictures beside it, and the README's blo
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +44,11 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """How many times lower than the paper's better figure the median is."""
+        """How many times lower than the paper's better figure the median is; infinite where it is 0."""
         paper = [figure for figure in (self.case.paper_kan, self.case.paper_mlp) if figure is not None]
-        return min(paper) / self.median if paper and self.median else None
+        if not paper or self.median is None:
+            return None
+        return min(paper) / self.median if self.median else math.inf
 
     def cells(self, met: bool | None) -> list[object]:
         """The line of the table."""
@@ -60,7 +63,7 @@ class Line:
             None if size is None else f"{size:.0f}",
             error(self.mlp),
             error(self.pykan),
-            None if self.ratio is None else f"{self.ratio:.3g}",
+            None if self.ratio is None else "∞" if math.isinf(self.ratio) else f"{self.ratio:.3g}",
             verdict(met),
         ]
 
