@@ -19,7 +19,7 @@ from edgewise.discovery.formulas import SELECTIONS, Formula, Front
 from edgewise.discovery.outliers import inliers, smooth_inliers
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.rules import Rules, names
-from edgewise.discovery.solver import Finding, is_noise, solve
+from edgewise.discovery.solver import Finding, in_worker, is_noise, solve
 from edgewise.discovery.stages.polynomials import Polynomials
 from edgewise.discovery.tree import Curve, Input, monomial, product_of, scaled, sum_of
 from edgewise.discovery.units import NONE, dimension, times, to_power
@@ -425,16 +425,24 @@ class Endless:
             yield monomial({0: 2.0})
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_stages_that_the_time_cut_off_are_not_finished(jobs, uniform, monkeypatch):
+def test_stages_that_the_time_cut_off_are_not_finished(uniform, monkeypatch):
     monkeypatch.setattr("edgewise.discovery.search.STAGES", (Polynomials(), Endless(), Endless()))
     x = uniform(0.5, 2, 100, 2)
+    before = discover(x, (5 * x[:, 0] * x[:, 1]).sin(), max_time=3)
+    assert before.finished == (Polynomials.name,)
+
+
+def test_processes_share_the_time_that_there_is(uniform):
+    """However late a stage is begun, its end is that of all."""
+    x = uniform(0.5, 2, 100, 2)
+    problem = Problem(x, x[:, 0] ** 2 + 0.1 * x[:, 1], torch.ones(100, dtype=F64), 0.0, 0.0, math.inf, 0)
     started = time.monotonic()
-    before = discover(x, (5 * x[:, 0] * x[:, 1]).sin(), max_time=4, jobs=jobs)
-    assert Endless.name not in before.finished
-    assert time.monotonic() - started < 7  # the third stage has no time of its own
-    if jobs == 1:
-        assert before.finished == (Polynomials.name,)
+    assert in_worker(Endless(), problem, (), time.time() - 1, ()) == ([], False)
+    assert time.monotonic() - started < 0.5
+    more, came_to_its_end = in_worker(Endless(), problem, (), time.time() + 0.3, ())
+    assert more
+    assert not came_to_its_end
+    assert in_worker(Polynomials(), problem, (), time.time() + 30, ())[1]
 
 
 def test_ctrl_c_within_a_stage_keeps_its_proposals(uniform, monkeypatch):

@@ -181,7 +181,7 @@ def _stage_by_stage(problem: Problem, stages: Sequence[Stage], depth: int, jobs:
     own = [get_primitive(name) for name in problem.rules.own]
     # The monotonic clocks of processes may differ; the time of day does not.
     until = time.time() + problem.deadline - time.monotonic()
-    tasks = (joblib.delayed(_in_worker)(stage, problem, stages, until, own) for stage in stages)
+    tasks = (joblib.delayed(in_worker)(stage, problem, stages, until, own) for stage in stages)
     results = cast("Outcomes", joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
     try:
         for outcome in results:  # noqa: UP028 - to close the results here
@@ -192,10 +192,21 @@ def _stage_by_stage(problem: Problem, stages: Sequence[Stage], depth: int, jobs:
             results.close()
 
 
-def _in_worker(
+def in_worker(
     stage: Stage, problem: Problem, stages: Sequence[Stage], until: float, own: Sequence[Primitive]
 ) -> tuple[list[Finding], bool]:
-    """What a stage finds in another process, whose clock and registry are its own."""
+    """What a stage finds in another process, whose clock and registry are its own.
+
+    Args:
+        stage: proposes formulas.
+        problem: rows and noise; its deadline is of another clock.
+        stages: ways to solve smaller problems.
+        until: time of day at which the search ends.
+        own: primitives that were registered.
+
+    Returns:
+        Formulas, and whether the stage came to its end.
+    """
     left = until - time.time()
     if left <= 0:
         return [], False
