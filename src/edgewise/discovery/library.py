@@ -52,9 +52,8 @@ class Library:
             return self
         values = self.values
         spread = values.std(dim=0, correction=0)
-        good = spread.isfinite() & (
-            spread > _SAME * values.abs().amax(dim=0)
-        )  # else values, or their squares, overflow
+        # Values that are not finite, or whose squares overflow, have no finite spread.
+        good = spread.isfinite() & (spread > _SAME * values.abs().amax(dim=0))
         standard = (values - values.mean(dim=0)) / spread
         generator = torch.Generator().manual_seed(0)
         probe = torch.randn((len(values), 2), generator=generator, dtype=values.dtype)
