@@ -17,7 +17,7 @@ from edgewise.discovery import Discovery, Formula, Front, fit_table
 from edgewise.discovery.formulas import rated
 from edgewise.discovery.solver import Finding
 from edgewise.discovery.topology import Rows, climb
-from edgewise.discovery.tree import Input, product_of
+from edgewise.discovery.tree import Curve, Input, evaluate, product_of
 from edgewise.discovery.view import View, natural_views
 from edgewise.errors import DataError, OptionError, ShapeError
 
@@ -209,12 +209,21 @@ def test_what_cannot_be_used_is_refused(change, error, message):
         discover(given["x"], given["y"], names=given["names"], max_time=given["max_time"], noise=given["noise"])
 
 
+def test_numbers_that_say_nothing_are_left_out(monkeypatch):
+    x = table(9, 60, 1, low=0.5, high=1.5)
+    a = sympy.Symbol("a")
+    for tree in (Curve("exp", Input(0), b=1.0, c=math.exp(-1)), Curve("x^2", Input(0), a=3.0, c=1 / 9)):
+        best = [Finding(tree, 1e-16, "given")]
+        monkeypatch.setattr("edgewise.discovery.search.solve", lambda problem, *, best=best, **others: best)
+        assert discover(x, evaluate(tree, x), names=["a"]).formula in {sympy.exp(a), a**2}
+
+
 def test_an_interruption_keeps_what_was_found(monkeypatch):
     x = table(9, 60, 2, low=0.5, high=1.5)
     y = x[:, 0] * x[:, 1]
 
     def interrupted(problem, *, report, **others):
-        report("products of powers", [Finding(product_of(Input(0), Input(1)), 1e-16, "products of powers")])
+        report("products of powers", [Finding(product_of(Input(0), Input(1)), 1e-16, "products of powers")], True)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("edgewise.discovery.search.solve", interrupted)

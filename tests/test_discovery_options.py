@@ -1,6 +1,9 @@
 """What a user may say to a search: units, weights, outliers, functions, size, where to begin."""
 
+import itertools
 import math
+import time
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -16,10 +19,12 @@ from edgewise.discovery.formulas import SELECTIONS, Formula, Front
 from edgewise.discovery.outliers import inliers, smooth_inliers
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.rules import Rules, names
-from edgewise.discovery.solver import solve
+from edgewise.discovery.solver import Finding, in_worker, is_noise, solve
+from edgewise.discovery.stages.polynomials import Polynomials
 from edgewise.discovery.tree import Curve, Input, monomial, product_of, scaled, sum_of
 from edgewise.discovery.units import NONE, dimension, times, to_power
-from edgewise.errors import DataError, OptionError, ShapeError
+from edgewise.errors import DataError, OptionError, ShapeError, SymbolicError
+from edgewise.symbolic import formula_function
 
 F64 = torch.float64
 GRAVITY = 6.6743e-11  # m³ kg⁻¹ s⁻²
@@ -386,7 +391,7 @@ def test_stages_that_were_done_are_not_repeated(uniform, monkeypatch):
     x = uniform(0.5, 2, 100, 2)
     generator = torch.Generator().manual_seed(1)
     y = hard(x) + 0.2 * torch.randn(100, generator=generator, dtype=F64)
-    before = discover(x, y, max_time=2, forbidden=["sin", "cos", "log"])
+    before = discover(x, y, max_time=6, forbidden=["sin", "cos", "log"])
     begun = []
 
     def watched(problem, *, stages, **others):
@@ -394,11 +399,129 @@ def test_stages_that_were_done_are_not_repeated(uniform, monkeypatch):
         return solve(problem, stages=(), **others)
 
     monkeypatch.setattr("edgewise.discovery.search.solve", watched)
-    after = discover(x, y, start=before, max_time=5)
+    after = discover(x, y, start=before, max_time=5, forbidden=["sin", "cos", "log"])
     assert before.finished
     assert begun
     assert not set(begun) & set(before.finished)
     assert set(before.finished) <= set(after.finished)
+    begun.clear()
+    discover(x, y, start=before, max_time=5)
+    assert set(before.finished) < set(begun)  # with other functions to choose from they may find more
+
+
+class Endless:
+    """A stage that proposes the same again and again, and that may be interrupted."""
+
+    name = "endless"
+
+    def __init__(self, interrupted_after=math.inf):
+        self.interrupted_after = interrupted_after
+
+    def propose(self, problem, solve):
+        for number in itertools.count():
+            if number >= self.interrupted_after:
+                raise KeyboardInterrupt
+            time.sleep(0.01)
+            yield monomial({0: 2.0})
+
+
+def test_stages_that_the_time_cut_off_are_not_finished(uniform, monkeypatch):
+    monkeypatch.setattr("edgewise.discovery.search.STAGES", (Polynomials(), Endless(), Endless()))
+    x = uniform(0.5, 2, 100, 2)
+    before = discover(x, (5 * x[:, 0] * x[:, 1]).sin(), max_time=3)
+    assert before.finished == (Polynomials.name,)
+
+
+def test_processes_share_the_time_that_there_is(uniform):
+    """However late a stage is begun, its end is that of all."""
+    x = uniform(0.5, 2, 100, 2)
+    problem = Problem(x, x[:, 0] ** 2 + 0.1 * x[:, 1], torch.ones(100, dtype=F64), 0.0, 0.0, math.inf, 0)
+    started = time.monotonic()
+    assert in_worker(Endless(), problem, (), time.time() - 1, ()) == ([], False)
+    assert time.monotonic() - started < 0.5
+    more, came_to_its_end = in_worker(Endless(), problem, (), time.time() + 0.3, ())
+    assert more
+    assert not came_to_its_end
+    assert in_worker(Polynomials(), problem, (), time.time() + 30, ())[1]
+
+
+def test_ctrl_c_within_a_stage_keeps_its_proposals(uniform, monkeypatch):
+    monkeypatch.setattr("edgewise.discovery.search.STAGES", (Polynomials(), Endless(interrupted_after=3)))
+    x = uniform(0.5, 2, 100, 2)
+    found = discover(x, x[:, 0] ** 2 + 0.1 * (9 * x[:, 1]).sin(), max_time=30)
+    assert found.finished == (Polynomials.name,)
+    assert any(formula.expression.has(sympy.Symbol("x0")) for formula in found.formulas)
+    assert any(stage.startswith("interrupted") for stage in found.stages)
+
+
+def test_ctrl_c_while_constants_are_made_exact_keeps_the_formulas(uniform, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgewise.discovery.search.snapped", interrupted)
+    x = uniform(0.5, 2, 100, 2)
+    found = discover(x, x[:, 0] * x[:, 1] + 2, max_time=30)
+    assert float((found.predict(x) - x[:, 0] * x[:, 1] - 2).abs().max()) < 1e-9
+    assert "interrupted: constants are left as they were fitted" in found.stages
+
+
+def test_given_formulas_keep_the_rules(uniform):
+    x = uniform(0.5, 2, 100, 1)
+    y = x[:, 0].exp()
+    before = discover(x, y, max_time=10)
+    assert before.formula == sympy.exp(sympy.Symbol("x0"))
+    after = discover(x, y, start=before, forbidden=["exp", "sinh", "cosh", "tanh"], max_time=3)
+    assert not any(formula.expression.has(sympy.exp) for formula in after.formulas)
+
+
+def test_going_on_with_a_constant(uniform):
+    x = uniform(0.5, 2, 50, 2)
+    y = torch.full((50,), 3.0, dtype=F64)
+    for robust in (False, True):
+        again = discover(x, y, start=discover(x, y), robust=robust)
+        assert again.formula == 3
+
+
+def test_weights_count_in_loss_and_front(uniform, normal):
+    """A few rows are worth nothing: the formula of the others has the least loss, though not by its mean square."""
+    x = uniform(0.5, 2, 200, 1)
+    y = 2 * x[:, 0] ** 2
+    weights = torch.ones(200, dtype=F64)
+    y[::10] += 50 * normal(20)
+    weights[::10] = 1e-12
+    found = discover(x, y, weights=weights, max_time=10, model_selection="accuracy")
+    assert sympy.expand(found.formula - 2 * sympy.Symbol("x0") ** 2) == 0
+    picked = found.formulas.picked
+    left = (picked.model(x)[:, 0].detach() - y).square()
+    assert picked.loss == pytest.approx(float((weights * left).sum() / weights.sum()))
+    assert picked.r2 == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("sigma", "ends"), [(0.1, True), (0.01, False)])
+def test_a_given_noise_decides_when_the_search_ends(sigma, ends, uniform, normal):
+    x = uniform(0.5, 2, 400, 2)
+    y = x[:, 0] * x[:, 1] + 0.1 * normal(400)
+    problem = Problem(x, y, torch.ones_like(y), 0.0, 0.0, time.monotonic() + 9, 0)
+    problem = replace(problem, noise=sigma / problem.spread, noise_is_given=True)
+    tree = monomial({0: 1.0, 1: 1.0})
+    assert is_noise(Finding(tree, problem.error(tree), "test"), problem) is ends
+    wrong = monomial({0: 1.0})
+    assert not is_noise(Finding(wrong, problem.error(wrong), "test"), problem)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "math"])
+def test_a_function_of_one_s_own_as_a_plain_function(backend, own, uniform):
+    x, y = sympy.symbols("x y")
+    function = formula_function(2 * sympy.Function(own)(x * y) + y, ["x", "y"], backend=backend)
+    a, b = uniform(-2, 2, 2, 5)
+    expected = 2 * bump(a * b) + b
+    if backend == "math":
+        assert function(float(a[0]), float(b[0])) == pytest.approx(float(expected[0]), rel=1e-14)
+    else:
+        columns = (a, b) if backend == "torch" else (a.numpy(), b.numpy())
+        assert torch.allclose(torch.as_tensor(function(*columns)), expected, rtol=1e-14)
+    with pytest.raises(SymbolicError, match="those of registered primitives"):
+        formula_function(sympy.Function("unknown")(x), ["x"], backend=backend)
 
 
 def test_several_processes_find_the_same(uniform):

@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from edgewise.discovery.exponents import simple_exponent
+from edgewise.discovery.library import combinations_of_inputs, inputs_of, unary
 from edgewise.discovery.problem import Problem, transforms_of
 from edgewise.discovery.rational import likeliest_quotient
 from edgewise.discovery.rules import Rules
-from edgewise.discovery.solver import EXACT, Finding, front, is_noise, refitted, solve
+from edgewise.discovery.solver import DIRECT, EXACT, Finding, front, is_noise, refitted, solve
+from edgewise.discovery.stages.additive import Additive
+from edgewise.discovery.stages.breaks import Breaks
 from edgewise.discovery.stages.combined import Combined
 from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.factored_quotients import FactoredQuotients
@@ -26,13 +29,13 @@ from edgewise.discovery.stages.products import Products
 from edgewise.discovery.stages.ridge import Ridge
 from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
-from edgewise.discovery.stages.sums import Sums
+from edgewise.discovery.stages.sums import Sums, terms
 from edgewise.discovery.stages.surrounded import Surrounded
 from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.stages.varying import Varying
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.surrogate import Surrogate, errors_are_relative, looks_like_noise, noise_level, smooth_error
-from edgewise.discovery.tree import Curve, Input, complexity, constant, constants, evaluate, sum_of
+from edgewise.discovery.tree import Curve, Input, complexity, constant, constants, evaluate, inputs_in, sum_of
 
 F64 = torch.float64
 
@@ -384,12 +387,12 @@ def test_changes_of_two_shapes_are_no_curve_times_a_function(uniform):
 
 ON_ONE_PROBLEM = (
     Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Sums(), Surrounded(), SurroundedQuotients(),
-    FactoredQuotients(), Varying(), Inverse(), Structure(),
+    FactoredQuotients(), Varying(), Inverse(), Structure(), Additive(), Combined(), Breaks(),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("stage", ON_ONE_PROBLEM)
-@pytest.mark.parametrize("rows", [2, 3, 5])
+@pytest.mark.parametrize("rows", [2, 3, 5, 200])
 def test_few_rows_and_constant_columns_are_met(stage, rows, uniform):
     x = torch.cat([uniform(0.5, 1, rows, 1), torch.full((rows, 1), 2.0, dtype=F64)], dim=1)
     for tree in stage.propose(problem(x, x[:, 0] * 3 + 1), lambda smaller: []):
@@ -397,6 +400,44 @@ def test_few_rows_and_constant_columns_are_met(stage, rows, uniform):
 
 
 # ------------------------------------------------------------------------------------------------ the search
+
+
+def test_columns_that_tell_nothing_are_left_out(uniform, normal):
+    """A constant, a copy and another constant, so that formulas have the right inputs again."""
+    x = uniform(0.5, 2, 300, 2)
+    flat = torch.ones(300, dtype=F64)
+    wide = torch.stack([flat, x[:, 0], x[:, 0], 1e-300 * flat, x[:, 1]], dim=1)
+    given = problem(wide, x[:, 0] * x[:, 1].sin() + x[:, 1])
+    assert given.distinct_inputs() == [1, 4]
+    best = solve(given, stages=DIRECT)[0]
+    assert best.error < EXACT
+    assert inputs_in(best.tree) == {1, 4}
+    noisy = problem(wide, (x[:, 0] * x[:, 1]).sin() * x[:, 0].exp() + 0.3 * normal(300))
+    assert 0 < solve(replace(noisy, noise=0.3, deadline=time.monotonic() + 8), stages=DIRECT)[0].error < 1
+    nothing = solve(problem(torch.stack([flat, 2 * flat], dim=1), normal(300)), stages=DIRECT)
+    assert [each.stage for each in nothing] == ["constant"]
+
+
+@pytest.mark.parametrize("inputs", [12, 25])
+def test_many_inputs_take_no_more_room_than_there_is(inputs, uniform, normal):
+    x = uniform(0.5, 2, 400, inputs)
+    y = x[:, 0] * x[:, -1] + 0.1 * normal(400)
+    assert terms(x).values.numel() <= 6_000_000
+    assert combinations_of_inputs(x, Rules()).values.numel() <= 6_000_000
+    given = replace(problem(x, y), noise=0.1, deadline=time.monotonic() + 15)
+    best = solve(given, stages=(Sums(), Breaks()))[0]
+    assert inputs_in(best.tree) == {0, inputs - 1}
+
+
+def test_values_whose_squares_overflow_are_no_columns(uniform):
+    x = 705 * uniform(0.9, 1, 100, 1)
+    assert bool(x.exp().isfinite().all())
+    library = unary(inputs_of(x))
+    kept = library.usable()
+    assert bool(kept.values.square().mean(dim=0).isfinite().all())
+    assert {tree.name for tree in library.trees} - {tree.name for tree in kept.trees} >= {"exp"}
+    best = solve(problem(x, x[:, 0].log() / (1 + x[:, 0])), stages=(FactoredQuotients(),))[0]
+    assert best.error < EXACT
 
 
 @pytest.mark.parametrize("low", [-0.9, 0.2, -5.0, 2.0])

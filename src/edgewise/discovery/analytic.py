@@ -272,7 +272,7 @@ class AnalyticContestant:
     def refit(self, x: Tensor, y: Tensor, deadline: float) -> Network:
         """See `Contestant.refit`: one linear fit."""
         del deadline
-        model = _network(self.fit, _on_unit_interval(x, self.domain), y, self.domain)
+        model = _network(self.fit, on_unit_interval(x, self.domain), y, self.domain)
         return self.model if model is None or rmse(model, x, y) > rmse(self.model, x, y) else model
 
 
@@ -356,9 +356,10 @@ def products_of_polynomials(u: Tensor, degrees: Tensor) -> Tensor:
 
 def rows_on_unit_interval(rows: Rows, domain: Tensor) -> Rows:
     """Rows with their inputs in units of the domain, shape (I, 2), on [−1, 1]."""
-    return replace(rows, x=_on_unit_interval(rows.x, domain), x_held=_on_unit_interval(rows.x_held, domain))
+    return replace(rows, x=on_unit_interval(rows.x, domain), x_held=on_unit_interval(rows.x_held, domain))
 
 
-def _on_unit_interval(x: Tensor, domain: Tensor) -> Tensor:
+def on_unit_interval(x: Tensor, domain: Tensor) -> Tensor:
+    """Inputs in units of the domain, shape (I, 2), on [−1, 1]."""
     low, high = domain[:, 0], domain[:, 1]
     return (2 * x - low - high) / (high - low)

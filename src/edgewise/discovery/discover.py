@@ -42,7 +42,8 @@ class Discovery:
         formulas: the front, the simplest formula first; one is the pick.
         network: the network of the pick before its constants were made exact, in the user's units.
         stages: what was done, a line each.
-        finished: names of the stages of the search that were done.
+        finished: names of the stages of the search that came to their ends.
+        rules: what the formulas could be made of; a search by other rules begins anew.
         outliers: rows that were left out, counted from 0, shape (K,).
     """
 
@@ -50,6 +51,7 @@ class Discovery:
     network: KAN
     stages: tuple[str, ...]
     finished: tuple[str, ...]
+    rules: Rules
     outliers: Tensor
 
     @property
@@ -128,8 +130,10 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         units: such as "m/s^2", or "1" for a pure number: one for each input and the last one for y, or by the names of
             the inputs and of y. Then dimensionless groups are tried first, and sums of different units are ruled out;
             numbers in a formula may have units.
-        weights: how much each row counts, shape (N,), 0 or more: 1/σ² for values with errors σ.
-        noise: standard deviation of the errors of y, 0 or more, or "auto" to have it judged by the data.
+        weights: how much each row counts, shape (N,), 0 or more: 1/σ² for values with errors σ. Networks, the last
+            stage, are trained without them.
+        noise: standard deviation of the errors of y, 0 or more: the search ends where no more than that is left; or
+            "auto" to have it judged by the data.
         robust: leave out rows that are far from what the others say.
         primitives: names of the functions that a formula may have, beside numbers, sums and products; all registered
             ones, those of your own too, if not given.
@@ -137,11 +141,12 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         max_complexity: the most nodes that a formula may have.
         model_selection: "best" picks the least description length, "accuracy" the least loss, "simplest" the simplest
             formula whose loss is at most 1.5 times the least.
-        start: formulas to begin with: symbolic networks, or a former discovery in the same table, which is resumed.
+        start: formulas to begin with, as far as the rules allow them: symbolic networks, or a former discovery in the
+            same table, which is resumed: stages that came to their ends by the same rules are not repeated.
         max_time: seconds after which nothing new is tried, positive.
         jobs: processes that search at the same time, −1 for as many as there are cores.
         progress: show what is done, and the best formula so far, on standard error.
-        seed: fixes what is random: a search that ends before max_time gives the same formulas again.
+        seed: fixes what is random: a search that ends by itself, before 0.85 max_time, gives the same formulas again.
 
     Returns:
         The formulas.
@@ -176,12 +181,13 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     options = Options(
         input_names=check_names(names, x.shape[1], "inputs") or data.input_names, output_names=data.target_names
     )
+    rules = Rules(
+        _forbidden(primitives, forbidden),
+        math.inf if max_complexity is None else max_complexity,
+        _dimensions(units, options),
+    )
     settings = Settings(
-        rules=Rules(
-            _forbidden(primitives, forbidden),
-            math.inf if max_complexity is None else max_complexity,
-            _dimensions(units, options),
-        ),
+        rules=rules,
         noise=None if isinstance(noise, str) else float(noise),
         robust=robust,
         jobs=jobs,
@@ -191,8 +197,8 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     )
     counted = None if weights is None else sample_weights(weights, x)
     rows = torch.arange(len(x)) if counted is None else counted.nonzero().flatten()
-    known, finished = (start.formulas, start.finished) if isinstance(start, Discovery) else (start, ())
-    models = [each if isinstance(each, KAN) else each.model for each in known]
+    models = [each.model for each in start.formulas] if isinstance(start, Discovery) else start
+    finished = start.finished if isinstance(start, Discovery) and start.rules == rules else ()
     with LiveLine() if progress else nullcontext() as shown:
         search = Search(
             x[rows],
@@ -209,6 +215,7 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         network=next(network for formula, network in formulas if formula.model is front.picked.model),
         stages=(*search.stages, f"picked {SELECTIONS[model_selection].meaning} of {len(formulas)}"),
         finished=tuple(search.finished),
+        rules=rules,
         outliers=rows[~search.kept],
     )
 

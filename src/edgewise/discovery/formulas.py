@@ -35,8 +35,8 @@ class Formula:
     Args:
         expression: SymPy, in the user's names and units.
         complexity: number of nodes of the expression tree.
-        loss: mean square error in the user's units.
-        r2: coefficient of determination in the user's units.
+        loss: mean square error in the user's units, by the weights of the rows where they have any.
+        r2: coefficient of determination in the user's units, by the same weights.
         description_length: bits for the residuals and for the formula, relative to the best constant.
         model: the network that computes it.
         pick: whether it is the one to take.
@@ -165,28 +165,29 @@ def _in_latex(value: float) -> str:
 
 
 @torch.no_grad()
-def rated(model: KAN, x: Tensor, y: Tensor, *, scale: Tensor | None = None) -> Formula | None:
+def rated(
+    model: KAN, x: Tensor, y: Tensor, *, scale: Tensor | None = None, weights: Tensor | None = None
+) -> Formula | None:
     """The formula of a symbolic network, with its figures.
 
     Args:
         model: a symbolic network in the user's units with one output.
         x: inputs, shape (N, I).
         y: targets, shape (N, 1).
-        scale: error of each target up to a common factor, positive, shape (N, 1); all alike if not given.
+        scale: error of each target up to a common factor, positive, shape (N, 1), by which residuals are described;
+            all alike if not given.
+        weights: how much each row counts in loss and R², shape (N, 1); all alike if not given.
 
     Returns:
         The formula, or None where it has no finite value on the data.
     """
     expression = model.symbolic_formula()
     predicted = model(x)
-    loss = float((predicted - y).square().mean())
+    loss, variance = _loss_and_variance(predicted, y, weights)
     if isinstance(expression, list) or not math.isfinite(loss):
         return None
-    variance = float(y.var(correction=0))
-    weights = torch.ones_like(y) if scale is None else scale**-2
-    mean = (weights * y).sum() / weights.sum()
-    whole = float((weights * (y - mean).square()).mean())
-    share = float((weights * (predicted - y).square()).mean()) / max(whole, torch.finfo(y.dtype).tiny)
+    left, whole = _loss_and_variance(predicted, y, None if scale is None else scale**-2)
+    share = left / max(whole, torch.finfo(y.dtype).tiny)
     size = size_of_expression(expression)
     return Formula(
         expression=expression,
@@ -196,3 +197,10 @@ def rated(model: KAN, x: Tensor, y: Tensor, *, scale: Tensor | None = None) -> F
         description_length=description_length(share, size, len(y)),
         model=model,
     )
+
+
+def _loss_and_variance(predicted: Tensor, y: Tensor, weights: Tensor | None) -> tuple[float, float]:
+    """Weighted mean squares of what is left, and of the targets around their mean."""
+    share = torch.full_like(y, 1 / len(y)) if weights is None else weights / weights.sum()
+    mean = (share * y).sum()
+    return float((share * (predicted - y).square()).sum()), float((share * (y - mean).square()).sum())

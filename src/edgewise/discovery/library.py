@@ -16,6 +16,8 @@ from edgewise.symbolic import BITS_PER_NODE
 
 _MOST_INPUTS_OF_OWN_PRODUCTS = 2
 _MOST_INPUTS_OF_TRIPLES, _MOST_INPUTS_OF_ALL_PAIRS, _MOST_INPUTS_OF_THREE_TERMS = 6, 2, 3
+_MOST_INPUTS_OF_PAIRS = 30
+MOST_INPUTS_OF_PRODUCTS = 9  # of functions; of more inputs there would be too many
 _MOST_VALUES = 6_000_000  # of a library
 _SCALES_OF_TURNS = (1.0, 0.5, 2.0, torch.pi)
 _FASTER_TURNS = (3.0, 4.0, 5.0)
@@ -46,9 +48,12 @@ class Library:
 
     def usable(self) -> Library:
         """Without columns that are not finite, or another one times a number plus a number."""
+        if not self.trees:
+            return self
         values = self.values
         spread = values.std(dim=0, correction=0)
-        good = values.isfinite().all(dim=0) & (spread > _SAME * values.abs().amax(dim=0))
+        # Values that are not finite, or whose squares overflow, have no finite spread.
+        good = spread.isfinite() & (spread > _SAME * values.abs().amax(dim=0))
         standard = (values - values.mean(dim=0)) / spread
         generator = torch.Generator().manual_seed(0)
         probe = torch.randn((len(values), 2), generator=generator, dtype=values.dtype)
@@ -166,6 +171,8 @@ def _sums_of_simple_terms(x: Tensor, own: Sequence[str]) -> Library:
     """Sums and differences of two or three of the inputs, functions of them, and products and quotients of two."""
     inputs = x.shape[1]
     columns = inputs_of(x)
+    if inputs > MOST_INPUTS_OF_PRODUCTS:
+        return sums_of_two(columns)
     simple = [row for row in pair_exponents(inputs) if max(map(abs, row)) == 1]
     pairs = monomials(x, simple if inputs > _MOST_INPUTS_OF_ALL_PAIRS else pair_exponents(inputs))
     if inputs > _MOST_INPUTS_OF_THREE_TERMS:
@@ -224,14 +231,14 @@ def arguments(x: Tensor) -> Library:
     inputs = x.shape[1]
     columns = inputs_of(x)
     parts = [columns]
-    if inputs > 1:
+    if 1 < inputs <= _MOST_INPUTS_OF_PAIRS:
         squares = columns.curves("x^2")
         parts += [monomials(x, pair_exponents(inputs)), sums_of_two(columns), sums_of_two(squares)]
         shifted = Library.of([columns.shifted(1.0), columns.shifted(1.0, -1.0)])
         parts.append(shifted.times(shifted))
         if inputs <= _MOST_INPUTS_OF_OWN_PRODUCTS:
             parts.append(sums_of_two(columns).times(columns))
-    else:
+    elif inputs == 1:
         powers = Library.of([columns, columns.curves("x^2"), columns.curves("x^3")])
         parts += [powers, columns.curves("1/x"), sums_of_two(powers)]
     if 2 < inputs <= _MOST_INPUTS_OF_TRIPLES:

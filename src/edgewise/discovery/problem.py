@@ -40,6 +40,7 @@ class Problem:
         deadline: monotonic time after which nothing new is begun.
         seed: fixes what is random.
         rules: what formulas may be made of.
+        noise_is_given: whether the noise is known, and no guess.
     """
 
     x: Tensor
@@ -50,6 +51,7 @@ class Problem:
     deadline: float
     seed: int
     rules: Rules = field(default_factory=Rules)
+    noise_is_given: bool = False
 
     @property
     def spread(self) -> float:
@@ -72,6 +74,14 @@ class Problem:
         """Whether some values are far from 0 and none is near it, so that their sign, if at all, changes at poles."""
         size = self.y.abs() / self.y.abs().median()
         return float(size.max()) > _FAR and float(size.min()) > _NEAR
+
+    def distinct_inputs(self) -> list[int]:
+        """The places of the inputs that vary and are no copies of others."""
+        first: dict[bytes, int] = {}
+        for place, column in enumerate(self.x.T):
+            if bool(column.max() > column.min()):
+                first.setdefault(column.contiguous().numpy().tobytes(), place)
+        return list(first.values())
 
     def tolerated(self, good: float, factor: float) -> float:
         """The relative error up to which a fit is one of the right form.
@@ -138,7 +148,8 @@ class Problem:
 
     def _by_neighbours(self) -> Problem:
         """With less noise where neighbours in one input tell that there is less."""
-        if self.x.shape[1] != 1 or len(self.y) < _FEWEST or self.noise == 0 or self.is_constant:
+        is_settled = self.noise == 0 or self.noise_is_given or self.is_constant
+        if self.x.shape[1] != 1 or len(self.y) < _FEWEST or is_settled:
             return self
         return replace(self, noise=min(self.noise, self.roughness() / self.spread))
 
@@ -195,6 +206,14 @@ class Problem:
         sums.index_add_(0, places, torch.stack([weights, weights * x, weights * self.y], dim=1))
         total, along, target = sums[sums[:, 0] > 0].T
         return replace(self, x=(along / total).unsqueeze(1), y=target / total, scale=total.rsqrt())
+
+
+def box_of(x: Tensor) -> Tensor:
+    """Least and largest value of each column of x, shape (I, 2): 1 apart where all are equal, as in a few rows."""
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    return torch.stack(
+        [low, torch.where(high > low, high, low + torch.maximum(low.abs(), torch.ones_like(low)))], dim=1
+    )
 
 
 @dataclass(frozen=True)

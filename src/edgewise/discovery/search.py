@@ -137,11 +137,11 @@ class Search:
             self._keep(smooth_inliers(everything))
         for _ in range(_MOST_ROUNDS):
             problem = self._problem()
-            known = [self._known(model, problem) for model in start] + self.found
+            known = self._known(start, problem) + self.found
             stages = [stage for stage in STAGES if stage.name not in self.finished]
             self.found = known
             self._report("", solve(problem, stages=stages, found=known, jobs=self.settings.jobs, report=self._report))
-            if not self.settings.robust or time.monotonic() > problem.deadline:
+            if not self.settings.robust or problem.is_constant or time.monotonic() > problem.deadline:
                 break
             kept = inliers(evaluate(self.found[0].tree, everything.x) - everything.y, everything)
             if torch.equal(kept, self.kept):
@@ -162,7 +162,7 @@ class Search:
         if problem.is_constant:
             return problem
         if self.settings.noise is not None:
-            return replace(problem, noise=self.settings.noise / self.unit / problem.spread)
+            return replace(problem, noise=self.settings.noise / self.unit / problem.spread, noise_is_given=True)
         return replace(problem, noise=noise_level(problem.x, problem.y, problem.scale, problem.seed))
 
     def _rows(self) -> Problem:
@@ -178,20 +178,23 @@ class Search:
             return inner.abs().clamp_min(_LEAST_RELATIVE * float(inner.abs().median()))
         return torch.ones_like(inner)
 
-    def _known(self, model: KAN, problem: Problem) -> Finding:
-        """A formula in the user's units as one of the search."""
+    def _known(self, models: Sequence[KAN], problem: Problem) -> list[Finding]:
+        """Formulas in the user's units as those of the search, where they keep the rules."""
+        if problem.is_constant:
+            return []
         inputs: dict[int, Tree] = {i: scaled(Input(i), unit) for i, unit in enumerate(self.units.tolist())}
-        tree = scaled(substituted(tree_of(model), inputs), 1 / self.unit)
-        return Finding(tree, problem.error(tree), "given")
+        trees = [scaled(substituted(tree_of(model), inputs), 1 / self.unit) for model in models]
+        return [Finding(tree, problem.error(tree), "given") for tree in trees if problem.rules.allow(tree)]
 
-    def _report(self, stage: str, found: list[Finding]) -> None:
+    def _report(self, stage: str, found: list[Finding], came_to_its_end: bool = True) -> None:
         best = found[0]
         if (self.noted is None or best.error < _NEWS * self.noted) and (best.error < 1 or not stage):
             self.noted = best.error
             self._note(f"{best.stage}: error {best.error:.2g} of the target's spread")
         self.found = found
-        if stage:
+        if stage and came_to_its_end:
             self.finished.append(stage)
+        if stage:
             self.watch(f"{stage} done; best so far: {self._shown(best.tree)}  (error {best.error:.2g})")
 
     def _note(self, line: str) -> None:
@@ -208,16 +211,18 @@ class Search:
         """The formulas found, and each before its constants were made exact."""
         problem = self._rows()
         x, y, scale = self.x[self.kept], self.y[self.kept], problem.scale.unsqueeze(1)
+        weights = None if self.weights is None else self.weights[self.kept].unsqueeze(1)
         is_exact = bool(self.found) and self.found[0].error < EXACT
         flat = constant(problem.mean)
         shown = [*front(self.found), *([] if is_exact else self._close(problem))]
         trees = [each.tree for each in shown]
         simple = [tree for tree in trees if complexity(tree) <= _MOST_COMPLEX] or sorted(trees, key=complexity)[:1]
+        distinct = list(dict.fromkeys([*(_plain(tree, problem.x) for tree in simple), flat]))
+        exact = self._with_exact_constants(distinct[: 1 if is_exact else _SNAPPED], problem)
         formulas = []
-        for number, tree in enumerate(dict.fromkeys([*simple, flat])):
+        for tree in distinct:
             network = self._network(tree)
-            snap = number < (1 if is_exact else _SNAPPED) and time.monotonic() < self._deadline
-            formula = rated(self._exact(tree, problem) if snap else network, x, y, scale=scale)
+            formula = rated(exact.get(tree, network), x, y, scale=scale, weights=weights)
             if formula is not None and (tree == flat or formula.complexity <= self.settings.rules.most_complex):
                 formulas.append((formula, network))
         return formulas
@@ -230,6 +235,17 @@ class Search:
     @property
     def _deadline(self) -> float:
         return self.settings.started + self.settings.max_time
+
+    def _with_exact_constants(self, trees: Sequence[Tree], problem: Problem) -> dict[Tree, KAN]:
+        """Their networks with constants as simple as the data allow, as far as there is time."""
+        exact: dict[Tree, KAN] = {}
+        try:
+            for tree in trees:
+                if time.monotonic() < self._deadline:
+                    exact[tree] = self._exact(tree, problem)
+        except KeyboardInterrupt:
+            self._note("interrupted: constants are left as they were fitted")
+        return exact
 
     def _exact(self, tree: Tree, problem: Problem) -> KAN:
         """The network of a formula with constants as simple as the data allow."""
@@ -249,6 +265,12 @@ class Search:
             tree = scaled(substituted(tree, inputs), self.unit)
             return canonical(network_of(tree, self.x, self.options))
         return network_of(tree, self.x, self.options)
+
+
+def _plain(tree: Tree, x: Tensor) -> Tree:
+    """A formula without numbers that say nothing, as the 1 of exp(x + 1)/e."""
+    plainer = tree_of(canonical(network_of(tree, x)))
+    return plainer if complexity(plainer) < complexity(tree) else tree
 
 
 def _unit(column: Tensor) -> float:

@@ -15,7 +15,7 @@ import joblib
 import torch
 
 from edgewise.discovery.problem import HOPELESS, Problem
-from edgewise.discovery.stage import Stage
+from edgewise.discovery.stage import Solve, Stage
 from edgewise.discovery.stages.additive import Additive
 from edgewise.discovery.stages.breaks import Breaks
 from edgewise.discovery.stages.combined import Combined
@@ -34,7 +34,17 @@ from edgewise.discovery.stages.surrounded import Surrounded
 from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.stages.varying import Varying
 from edgewise.discovery.surrogate import looks_like_noise
-from edgewise.discovery.tree import Tree, complexity, constant, constants, evaluate, network_of, tree_of
+from edgewise.discovery.tree import (
+    Input,
+    Tree,
+    complexity,
+    constant,
+    constants,
+    evaluate,
+    network_of,
+    substituted,
+    tree_of,
+)
 from edgewise.primitives import Primitive, get_primitive, primitives, register_primitive
 from edgewise.symbolic import Size, canonical, description_length
 from edgewise.training import fit
@@ -65,8 +75,11 @@ _NOISE = 3e-4  # errors below are no noise that a measurement has
 _UNEXPLAINED = 0.5  # error of a formula that explains little
 _CLEARLY = 0.5  # factor by which one that explains far more lowers it
 _FEWEST_ROWS = 50
+_SIGMAS = 3.0  # by which the root mean square of a given noise may be above its expectation
 _ROUNDING = 1e-13  # errors below differ by chance
 _BETTER = 0.99  # factor by which a more complex formula has to lower the error to be worth showing
+
+Outcomes = Generator[tuple[list["Finding"], bool], None, None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +109,7 @@ def solve(
     stages: Sequence[Stage] = STAGES,
     found: Sequence[Finding] = (),
     jobs: int = 1,
-    report: Callable[[str, list[Finding]], None] | None = None,
+    report: Callable[[str, list[Finding], bool], None] | None = None,
 ) -> list[Finding]:
     """The best formulas of a problem.
 
@@ -106,7 +119,8 @@ def solve(
         stages: ways to find formulas, in their order.
         found: formulas that are known already.
         jobs: processes that work on stages at the same time; what is found does not depend on it.
-        report: called after each stage with its name and the formulas so far, the best first.
+        report: called after each stage with its name, the formulas so far, the best first, and whether it came to its
+            end.
 
     Returns:
         A few at most, the best first. The search ends with the stage that explains all but noise.
@@ -119,13 +133,13 @@ def solve(
     if best[0].error < enough or (doubted and best[0].error < _UNEXPLAINED):
         return best
     with closing(_stage_by_stage(problem, stages, depth, jobs)) as fresh:
-        for number, (stage, more) in enumerate(zip(stages, fresh, strict=False)):
+        for number, ((more, came_to_its_end), stage) in enumerate(zip(fresh, stages, strict=False)):
             # What turns too often for its rows looks like noise, but a formula of noise does not halve the error.
             better = [each for each in more if not doubted or each.error < _CLEARLY * best[0].error]
             best = _best([*best, *better], problem)
             doubted = doubted and not better
             if report is not None:
-                report(stage.name, best)
+                report(stage.name, best, came_to_its_end)
             quick = _QUICK if constants(best[0].tree) <= _FEW else _QUICK_FOR_MANY
             if best[0].error < enough and (number >= quick or not _may_be_simpler(best[0], problem)):
                 break
@@ -148,43 +162,65 @@ def _best(found: Sequence[Finding], problem: Problem) -> list[Finding]:
     return list(kept.values())[:_KEPT]
 
 
-def _stage_by_stage(
-    problem: Problem, stages: Sequence[Stage], depth: int, jobs: int
-) -> Generator[list[Finding], None, None]:
-    """What each stage finds, until the time is up."""
+def _stage_by_stage(problem: Problem, stages: Sequence[Stage], depth: int, jobs: int) -> Outcomes:
+    """What each stage finds, and whether it came to its end, until the time is up."""
     if jobs == 1:
         for stage in stages:
             if time.monotonic() > problem.deadline:
                 return
-            yield findings(stage, problem, stages, depth)
+            more: list[Finding] = []
+            try:
+                for each in _each_finding(stage, problem, stages, depth):
+                    more.append(each)
+            except KeyboardInterrupt:
+                if depth == 0:
+                    yield more, False
+                raise
+            yield more, time.monotonic() <= problem.deadline
         return
     own = [get_primitive(name) for name in problem.rules.own]
-    # Clocks may differ between processes; what is left of the time does not.
-    left = problem.deadline - time.monotonic()
-    tasks = (joblib.delayed(_in_worker)(stage, problem, stages, left, own) for stage in stages)
-    results = cast("Generator[list[Finding], None, None]", joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
+    # The monotonic clocks of processes may differ; the time of day does not.
+    until = time.time() + problem.deadline - time.monotonic()
+    tasks = (joblib.delayed(in_worker)(stage, problem, stages, until, own) for stage in stages)
+    results = cast("Outcomes", joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
     try:
-        for more in results:  # noqa: UP028 - to close the results here
-            yield more
+        for outcome in results:  # noqa: UP028 - to close the results here
+            yield outcome
     finally:
         with warnings.catch_warnings():  # that stages were begun in vain is what was wanted
             warnings.simplefilter("ignore", UserWarning)
             results.close()
 
 
-def _in_worker(
-    stage: Stage, problem: Problem, stages: Sequence[Stage], left: float, own: Sequence[Primitive]
-) -> list[Finding]:
-    """The findings of a stage in another process, whose clock and registry are its own."""
+def in_worker(
+    stage: Stage, problem: Problem, stages: Sequence[Stage], until: float, own: Sequence[Primitive]
+) -> tuple[list[Finding], bool]:
+    """What a stage finds in another process, whose clock and registry are its own.
+
+    Args:
+        stage: proposes formulas.
+        problem: rows and noise; its deadline is of another clock.
+        stages: ways to solve smaller problems.
+        until: time of day at which the search ends.
+        own: primitives that were registered.
+
+    Returns:
+        Formulas, and whether the stage came to its end.
+    """
+    left = until - time.time()
+    if left <= 0:
+        return [], False
     known = {each.name for each in primitives()}
     for each in own:
         if each.name not in known:
             register_primitive(each)
-    return findings(stage, replace(problem, deadline=time.monotonic() + left), stages, 0)
+    problem = replace(problem, deadline=time.monotonic() + left)
+    more = findings(stage, problem, stages, 0)
+    return more, time.monotonic() <= problem.deadline
 
 
 def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int) -> list[Finding]:
-    """The formulas that a stage finds, the best of them with their constants fitted together.
+    """The formulas that a stage finds, the best of them with their constants fitted together, too.
 
     Args:
         stage: proposes formulas.
@@ -195,8 +231,24 @@ def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int
     Returns:
         Formulas that keep the rules and are better than a constant, the best first.
     """
+    return sorted(_each_finding(stage, problem, stages, depth), key=lambda each: each.bits(problem))
 
-    def inner(smaller: Problem) -> list[Tree]:
+
+def _proposals(stage: Stage, problem: Problem, solve_part: Solve) -> Iterator[Tree]:
+    """What a stage proposes from the inputs that tell something; with units, constants do."""
+    places = problem.distinct_inputs()
+    if len(places) == problem.x.shape[1] or isinstance(stage, Dimensional):
+        yield from stage.propose(problem, solve_part)
+    elif places:
+        inputs: dict[int, Tree] = {k: Input(place) for k, place in enumerate(places)}
+        for tree in stage.propose(problem.of_inputs(problem.x[:, places]), solve_part):
+            yield substituted(tree, inputs)
+
+
+def _each_finding(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int) -> Iterator[Finding]:
+    """The same as they come."""
+
+    def solve_part(smaller: Problem) -> list[Tree]:
         if depth == _DEEPEST:
             return []
         # Parts have a structure by themselves or are given up: networks would take all the time that there is.
@@ -207,10 +259,12 @@ def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int
     found: list[Finding] = []
     least, left = math.inf, math.inf
     noisy = problem.noise > _NOISE
-    for tree in stage.propose(problem, inner):
+    for tree in _proposals(stage, problem, solve_part):
         left -= 1
         if problem.rules.allow(tree):
             found.append(Finding(tree, problem.error(tree), stage.name))
+            if found[-1].error < 1:
+                yield found[-1]
             if found[-1].error < enough:
                 if not _may_be_simpler(found[-1], problem):
                     break
@@ -227,8 +281,8 @@ def findings(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int
         worth = (each for each in found if each.error < _PROMISING and complexity(each.tree) <= _READABLE)
         promising = list(itertools.islice(worth, _REFITTED))
         ways = None if math.isinf(left) else 1  # where only noise is left no constant is wanting
-        found += [better for each in promising for better in itertools.islice(refitted(each, problem), ways)]
-    return found
+        for each in promising:
+            yield from itertools.islice(refitted(each, problem), ways)
 
 
 def front(found: Sequence[Finding]) -> list[Finding]:
@@ -263,7 +317,9 @@ def _leaves_only_noise(finding: Finding, problem: Problem) -> bool:
 
 @torch.no_grad()
 def is_noise(finding: Finding, problem: Problem) -> bool:
-    """Whether no smooth function of the inputs explains anything of what a formula leaves."""
+    """Whether a formula leaves no more than the noise if that is given, else nothing that inputs could explain."""
+    if problem.noise_is_given and not problem.floor:
+        return finding.error <= (1 + _SIGMAS / math.sqrt(2 * len(problem.y))) * problem.noise
     if problem.floor or finding.error < _NOISE or len(problem.y) < _FEWEST_ROWS:
         return False
     predicted = evaluate(finding.tree, problem.x)

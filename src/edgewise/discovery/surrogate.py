@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from edgewise.data import column_transforms
-from edgewise.discovery.analytic import Budget, best_fit, quick_fit, rows_on_unit_interval
-from edgewise.discovery.problem import MEDIAN_OF_NORMAL
+from edgewise.discovery.analytic import Budget, best_fit, on_unit_interval, quick_fit, rows_on_unit_interval
+from edgewise.discovery.problem import MEDIAN_OF_NORMAL, box_of
 from edgewise.training.multilevel import Rows
 
 _PAD = 1e-9
@@ -172,7 +172,7 @@ class Surrogate:
     """
 
     def __init__(self, x: Tensor, y: Tensor, deadline: float, seed: int) -> None:
-        self._low, self._high = x.amin(dim=0), x.amax(dim=0)
+        self._domain = box_of(x)
         self._center, self._spread = y.mean(), y.std(correction=0)
         self.spread = float(self._spread)
         rows = Rows.split(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1), seed)
@@ -191,4 +191,4 @@ class Surrogate:
             return torch.autograd.grad(self(at).sum(), at)[0]
 
     def _unit(self, x: Tensor) -> Tensor:
-        return ((2 * x - self._low - self._high) / (self._high - self._low)).clamp(-1, 1)
+        return on_unit_interval(x, self._domain).clamp(-1, 1)

@@ -14,6 +14,7 @@ import torch
 
 from edgewise.errors import OptionError, SymbolicError
 from edgewise.lazy import LazyModule
+from edgewise.primitives import primitives
 
 if TYPE_CHECKING:
     import sympy
@@ -33,6 +34,11 @@ _BACKENDS: dict[str, dict[str, Callable[..., Any]]] = {
     | {name: getattr(np, f"arc{name[1:]}") for name in _INVERSE}
     | {"Abs": np.abs, "pow": np.power},
     "torch": {name: getattr(torch, name) for name in (*_SAME, *_INVERSE, "sign")} | {"Abs": torch.abs},
+}
+_FROM_TORCH: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "math": lambda function: lambda u: float(function(torch.tensor(u, dtype=torch.float64))),
+    "numpy": lambda function: lambda u: function(torch.as_tensor(u, dtype=torch.float64)).numpy()[()],
+    "torch": lambda function: function,
 }
 _LARGEST_POWER = 64  # whole powers up to this one are products
 
@@ -115,7 +121,7 @@ def formula_function(expression: sympy.Expr, names: Sequence[str], *, backend: s
         raise OptionError(f"unknown backend {backend!r}; use {', '.join(map(repr, _BACKENDS))}")
     if len(set(names)) < len(names):
         raise OptionError(f"names of columns appear twice: {list(names)}")
-    walk = _Walk(tuple(names), _BACKENDS[backend])
+    walk = _Walk(tuple(names), backend)
     return walk.finished(walk.value(sympy.sympify(expression, strict=True)))
 
 
@@ -129,9 +135,10 @@ class _Place(NamedTuple):
 class _Walk:
     """A walk through an expression that notes each operation once."""
 
-    def __init__(self, names: tuple[str, ...], functions: dict[str, Callable[..., Any]]) -> None:
+    def __init__(self, names: tuple[str, ...], backend: str) -> None:
         self.names = names
-        self.functions = functions
+        self.functions = _BACKENDS[backend]
+        self.from_torch = _FROM_TORCH[backend]
         self.places: dict[Any, _Place] = {}  # by expression
         self.constants: dict[float, _Place] = {}
         self.steps: list[tuple[Callable[..., Any], tuple[_Place, ...]]] = []
@@ -161,13 +168,20 @@ class _Walk:
             return self._product(expression)
         if expression.is_Pow:
             return self._power(*expression.as_base_exp())
-        name = type(expression).__name__
-        if name not in self.functions:
+        function = self.functions.get(type(expression).__name__) or self._of_primitive(expression)
+        if function is None:
             raise SymbolicError(
                 f"the formula has {expression}, which cannot be computed here; known functions are "
-                f"{', '.join(sorted(self.functions))}"
+                f"{', '.join(sorted(self.functions))}, and those of registered primitives"
             )
-        return self._step(self.functions[name], *map(self.value, expression.args))
+        return self._step(function, *map(self.value, expression.args))
+
+    def _of_primitive(self, expression: Any) -> Callable[..., Any] | None:
+        """What computes a function that SymPy knows by its name only."""
+        for primitive in primitives() if len(expression.args) == 1 else ():
+            if primitive.expression(expression.args[0]) == expression:
+                return self.from_torch(primitive.function)
+        return None
 
     def _step(self, function: Callable[..., Any], *places: _Place) -> _Place:
         self.steps.append((function, places))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from edgewise.basis import Chebyshev
 from edgewise.discovery.library import Library
-from edgewise.discovery.problem import NOISY, Problem
+from edgewise.discovery.problem import NOISY, Problem, box_of
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.sums import terms
 from edgewise.discovery.subsets import best_subsets
@@ -98,9 +98,8 @@ def _fits(problem: Problem) -> Iterator[_Fit]:
 
 def _basis(x: Tensor) -> Tensor:
     """Polynomials of each input other than the constant, shape (N, I, D)."""
-    ends = torch.stack([x.amin(dim=0), x.amax(dim=0)], dim=1)
     degree = max(1, min(_DEGREE, len(x) // (_ROWS_PER_TERM * x.shape[1])))
-    return Chebyshev(degree=degree).values(x, ends)[:, :, 1:]
+    return Chebyshev(degree=degree).values(x, box_of(x))[:, :, 1:]
 
 
 def _beside_curves(problem: Problem, base: Tensor) -> Library:

@@ -7,14 +7,16 @@ sides are solved by themselves. Their formulas give Q and the exact place, and w
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from edgewise.discovery.analytic import products_of_polynomials
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.analytic import on_unit_interval, products_of_polynomials
+from edgewise.discovery.polynomial_fit import exponents_up_to
+from edgewise.discovery.problem import Problem, box_of
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import smooth_error, smooth_residual
 from edgewise.discovery.tree import Curve, Input, Tree, constant, evaluate, product_of, scaled, sum_of
@@ -23,7 +25,8 @@ _ROWS = 2000
 _ROUGH = 1e-3  # held-out error of a smooth fit from which a break may be the reason
 _FEWEST_ROWS = 30  # of a side
 _CUTS = 39
-_DEGREES, _DEGREE_OF_MANY = {1: 9, 2: 5, 3: 4, 4: 3}, 2
+_DEGREES = {1: 9, 2: 5, 3: 4, 4: 3} | dict.fromkeys(range(5, 11), 2)  # by the number of inputs; 1 of more
+_MOST_INPUTS = 60
 _RIDGE = 1e-13
 _SHARP = 0.8  # error at the best cut relative to that at cuts some way off, and to that without one
 _AWAY = 5  # cuts
@@ -59,7 +62,7 @@ class Breaks:
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
         """Formulas, those of the sharpest break first."""
         few = problem.thinned(_ROWS)
-        if len(few.y) < 4 * _FEWEST_ROWS:
+        if len(few.y) < 4 * _FEWEST_ROWS or few.x.shape[1] > _MOST_INPUTS:
             return
         error = _smooth_error(few, torch.arange(len(few.y)))
         for cut in _cuts(few) if error > _ROUGH * few.spread else []:
@@ -76,16 +79,19 @@ def _smooth_error(problem: Problem, rows: Tensor) -> float:
 def _cuts(problem: Problem) -> list[_Cut]:
     """The sharpest breaks, each along another direction, the best first."""
     x = problem.x
-    low, high = x.amin(dim=0), x.amax(dim=0)
     inputs = x.shape[1]
-    powers = itertools.product(range(_DEGREES.get(inputs, _DEGREE_OF_MANY) + 1), repeat=inputs)
-    degrees = torch.tensor([row for row in powers if sum(row) <= _DEGREES.get(inputs, _DEGREE_OF_MANY)])
-    design = products_of_polynomials((2 * x - low - high) / (high - low), degrees)
+    degrees = exponents_up_to(inputs, _DEGREES.get(inputs, 1))
+    design = products_of_polynomials(on_unit_interval(x, box_of(x)), degrees)
     both = torch.cat([design, ((problem.y - problem.mean) / problem.y.std()).unsqueeze(1)], dim=1)
     places = torch.linspace(_FEWEST_ROWS, len(x) - _FEWEST_ROWS, _CUTS).long()
     found = []
     for direction in _directions(inputs, x):
-        ordered = both[(x @ direction).argsort(stable=True)]
+        if time.monotonic() > problem.deadline:
+            break
+        along = x @ direction
+        if not bool(along.max() > along.min()):
+            continue
+        ordered = both[along.argsort(stable=True)]
         grams = (ordered.unsqueeze(2) * ordered.unsqueeze(1)).cumsum(dim=0)
         errors = _left(grams, places)
         best = int(errors.argmin())

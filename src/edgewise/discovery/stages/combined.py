@@ -42,6 +42,8 @@ class Combined:
             if combination is None:
                 continue
             z = evaluate(combination, problem.x)
+            if not bool(z.isfinite().all()):
+                continue  # it was chosen by some of the rows
             low, high = z.quantile(_TAIL), z.quantile(1 - _TAIL)
             kept = (z >= low) & (z <= high)
             inner = problem.some(kept).of_inputs(z[kept].unsqueeze(1))

@@ -17,7 +17,7 @@ from scipy.optimize import fminbound
 from torch import Tensor
 
 from edgewise.basis import Chebyshev
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import Problem, box_of
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import Surrogate, smooth_error
 from edgewise.discovery.tree import Curve, Input, Tree, evaluate, product_of, scaled, substituted, sum_of
@@ -142,7 +142,7 @@ def _unnamed(problem: Problem, probes: Tensor, gradient: Tensor, solve: Solve, m
     Yields:
         Joins, a few of each pair of inputs, the best pair first.
     """
-    ends = torch.stack([problem.x.amin(dim=0), problem.x.amax(dim=0)], dim=1)
+    ends = box_of(problem.x)
     basis = Chebyshev(degree=_DEGREE)
     values = basis.values(probes, ends)
     ranked = []

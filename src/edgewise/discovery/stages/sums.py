@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from edgewise.discovery.library import (
+    MOST_INPUTS_OF_PRODUCTS,
     Library,
     arguments,
     inputs_of,
@@ -84,7 +85,7 @@ def terms(x: Tensor, own: Sequence[str] = ()) -> Library:
     whole = arguments(x)
     simple = Library.of([columns, unary(columns, own), turns(columns)]).usable()
     parts = [whole[torch.arange(len(whole.trees) // 3)], simple, columns.times(simple)]
-    if inputs > 1:
+    if 1 < inputs <= MOST_INPUTS_OF_PRODUCTS:
         pairs = monomials(x, pair_exponents(inputs)).usable()
         angles = turns(Library.of([columns, pairs, sums_of_two(columns)]).usable())
         plain = monomials(x, _plain_products(inputs))
@@ -93,11 +94,12 @@ def terms(x: Tensor, own: Sequence[str] = ()) -> Library:
         roots = monomials(x, _roots(inputs))
         parts.append(Library.of([plain, roots]).times(Library.of([turns(columns), turns(sums_of_two(columns))])))
         parts += [nested(x, own), simple.times(simple)]
-    else:
+    elif inputs == 1:
         simple = Library.of([simple, unary(whole, own), turns(columns.curves("x^2"))]).usable()
         parts += [simple, simple.times(simple)]
     parts.append(monomials(x, triple_exponents(inputs)))
-    parts.append(unary(whole, own))
+    if inputs <= MOST_INPUTS_OF_PRODUCTS:
+        parts.append(unary(whole, own))
     found = Library.of(parts)
     return found.first(min(_MOST_COLUMNS, _MOST_VALUES // len(x))).usable()
 

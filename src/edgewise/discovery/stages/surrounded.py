@@ -29,7 +29,7 @@ from edgewise.discovery.polynomial_fit import (
     sparse_fit,
     varying_inputs,
 )
-from edgewise.discovery.problem import NOISY, Problem
+from edgewise.discovery.problem import NOISY, Problem, box_of
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Input, Tree, product_of, substituted, sum_of
@@ -60,7 +60,8 @@ def surrounded_functions(x: Tensor, rules: Rules) -> Library:
     """What may stand for g: functions of x of shape (N, I), the simplest first."""
     columns = inputs_of(x)
     whole = arguments(x)
-    plain = whole.first(len(whole.trees) // 3)  # what follows are the same, with 1 added to them and taken from 1
+    count = len(whole.trees) // 3  # what follows are the same, with 1 added to them and taken from 1
+    plain = whole.first(min(count, _MOST_COLUMNS))
     single = unary(columns, rules.own)
     products = [row for row in pair_exponents(x.shape[1]) if row.count(1.0) == 2]
     below = Library.of([columns, monomials(x, products)])
@@ -69,14 +70,15 @@ def surrounded_functions(x: Tensor, rules: Rules) -> Library:
     parts = [single, turns(columns), nested(x, rules.own), plain, quotients, unary(plain, rules.own), turns(plain)]
     parts.append(secants)
     if sum(len(part.trees) for part in parts) < _MOST_COLUMNS:
-        shifted = whole[torch.arange(len(plain.trees), len(whole.trees))]
+        shifted = whole[torch.arange(count, len(whole.trees))]
         parts += [shifted, unary(shifted, rules.own)]
     return Library.of(parts).allowed(rules).first(_MOST_COLUMNS).usable().first(_MOST_FUNCTIONS)
 
 
 def _functions_of_combinations(x: Tensor, rules: Rules) -> Library:
-    """Elementary functions of what functions of several inputs may be functions of."""
-    return unary(combinations_of_inputs(x, rules), rules.own).allowed(rules).first(_MOST_VALUES // len(x)).usable()
+    """Elementary functions of what functions of several inputs may be functions of, the simplest first."""
+    found = unary(combinations_of_inputs(x, rules), rules.own).allowed(rules)
+    return found[found.prices().argsort(stable=True)].first(_MOST_VALUES // len(x)).usable()
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,7 @@ def _fitted(problem: Problem, functions: Library, of_sum: Tensor, of_factor: Ten
 def _left(problem: Problem, functions: Library, of_sum: Tensor, of_factor: Tensor) -> Tensor:
     """What each function leaves of the target, as a share of its spread, shape (F,)."""
     x = problem.x
-    ends = torch.stack([x.amin(dim=0), x.amax(dim=0)], dim=1)
-    series = Chebyshev(degree=int(max(of_sum.max(), of_factor.max()))).values(x, ends)
+    series = Chebyshev(degree=int(max(of_sum.max(), of_factor.max()))).values(x, box_of(x))
     beside, inside = (
         torch.stack([series[:, torch.arange(x.shape[1]), row].prod(dim=1) for row in table], dim=1)
         for table in (of_sum, of_factor)
