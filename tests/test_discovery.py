@@ -218,6 +218,22 @@ def test_numbers_that_say_nothing_are_left_out(monkeypatch):
         assert discover(x, evaluate(tree, x), names=["a"]).formula in {sympy.exp(a), a**2}
 
 
+def test_exponentials_of_squares_are_found_in_their_plain_form():
+    """Of squares and of distances in units of a scale, by the first stage."""
+    x = table(21, 400, 3, low=0.5, high=2)
+    a, b, c = sympy.symbols("a b c")
+    p, q, r = x.T
+    cases = (
+        (torch.exp(torch.sin(math.pi * p) + q**2), sympy.exp(sympy.sin(sympy.pi * a) + b**2)),
+        (torch.exp(-((p - q) ** 2) / (2 * r**2)) / r, sympy.exp(-((a - b) ** 2) / (2 * c**2)) / c),
+        (torch.exp(-((p - q) ** 2) / 8), sympy.exp(-((a - b) ** 2) / 8)),
+    )
+    for y, formula in cases:
+        found = discover(x, y, names=["a", "b", "c"])
+        assert sympy.simplify(found.formula - formula) == 0
+        assert found.stages[0].startswith("products of powers")
+
+
 def test_an_interruption_keeps_what_was_found(monkeypatch):
     x = table(9, 60, 2, low=0.5, high=1.5)
     y = x[:, 0] * x[:, 1]

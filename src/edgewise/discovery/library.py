@@ -16,7 +16,7 @@ from edgewise.symbolic import BITS_PER_NODE
 
 _MOST_INPUTS_OF_OWN_PRODUCTS = 2
 _MOST_INPUTS_OF_TRIPLES, _MOST_INPUTS_OF_ALL_PAIRS, _MOST_INPUTS_OF_THREE_TERMS = 6, 2, 3
-_MOST_INPUTS_OF_PAIRS = 30
+_MOST_INPUTS_OF_DISTANCES, _MOST_INPUTS_OF_PAIRS = 4, 30
 MOST_INPUTS_OF_PRODUCTS = 9  # of functions; of more inputs there would be too many
 _MOST_VALUES = 6_000_000  # of a library
 _SCALES_OF_TURNS = (1.0, 0.5, 2.0, torch.pi)
@@ -233,11 +233,14 @@ def arguments(x: Tensor) -> Library:
     parts = [columns]
     if 1 < inputs <= _MOST_INPUTS_OF_PAIRS:
         squares = columns.curves("x^2")
-        parts += [monomials(x, pair_exponents(inputs)), sums_of_two(columns), sums_of_two(squares)]
+        sums = sums_of_two(columns)
+        parts += [squares, monomials(x, pair_exponents(inputs)), sums, sums_of_two(squares), sums.curves("x^2")]
         shifted = Library.of([columns.shifted(1.0), columns.shifted(1.0, -1.0)])
         parts.append(shifted.times(shifted))
         if inputs <= _MOST_INPUTS_OF_OWN_PRODUCTS:
-            parts.append(sums_of_two(columns).times(columns))
+            parts.append(sums.times(columns))
+        elif inputs <= _MOST_INPUTS_OF_DISTANCES:
+            parts.append(sums.times(columns.curves("1/x")).curves("x^2"))  # as in exp(−(x − μ)²/2σ²)
     elif inputs == 1:
         powers = Library.of([columns, columns.curves("x^2"), columns.curves("x^3")])
         parts += [powers, columns.curves("1/x"), sums_of_two(powers)]
