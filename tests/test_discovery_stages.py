@@ -14,7 +14,7 @@ from edgewise.discovery.library import combinations_of_inputs, inputs_of, unary
 from edgewise.discovery.problem import Problem, transforms_of
 from edgewise.discovery.rational import likeliest_quotient
 from edgewise.discovery.rules import Rules
-from edgewise.discovery.solver import DIRECT, EXACT, Finding, front, is_noise, refitted, solve
+from edgewise.discovery.solver import DIRECT, EXACT, Finding, findings, front, is_noise, refitted, solve
 from edgewise.discovery.stages.additive import Additive
 from edgewise.discovery.stages.breaks import Breaks
 from edgewise.discovery.stages.combined import Combined
@@ -350,7 +350,7 @@ def test_inputs_joined_by_curves_that_have_to_be_named_first(uniform, factor):
 def joins(x, y):
     """What is proposed where every smaller problem has one answer."""
     given = problem(x, y)
-    surrogate = Surrogate(x, y, given.deadline, given.seed)
+    surrogate = Surrogate(given)
     return list(joined(given, surrogate, 0.9 * x, lambda smaller: [Input(0)]))
 
 
@@ -381,7 +381,7 @@ def test_a_curve_of_one_input_times_a_function_of_the_others(uniform, factor):
 def test_changes_of_two_shapes_are_no_curve_times_a_function(uniform):
     x = uniform(-1, 1, 600, 2)
     given = problem(x, (x[:, 0] * x[:, 1]).sin() + (x[:, 0] * x[:, 1] ** 2).exp())
-    surrogate = Surrogate(x, given.y, given.deadline, given.seed)
+    surrogate = Surrogate(given)
     assert list(modulated(given, surrogate, 0.9 * x, lambda smaller: [Input(0)])) == []
 
 
@@ -517,7 +517,7 @@ def test_a_smooth_fit_tells_noise_from_a_function(uniform, normal):
     assert looks_like_noise(x, normal(600), smooth)
     assert not looks_like_noise(x, normal(600) + smooth, smooth)
     assert not looks_like_noise(x, smooth + (x[:, 0] > 0.99) * 1e6, x[:, 1])  # a few large values hide nothing
-    surrogate = Surrogate(x, smooth, math.inf, 0)
+    surrogate = Surrogate(problem(x, smooth))
     inside = 0.8 * x
     torch.testing.assert_close(surrogate(inside), (2 * inside[:, 0] * inside[:, 1]).sin(), rtol=0, atol=1e-6)
     slope = 2 * inside[:, 1] * (2 * inside[:, 0] * inside[:, 1]).cos()
@@ -677,6 +677,39 @@ def test_small_smooth_remains_are_no_noise(uniform):
     rest = normal(4, 4000)
     assert looks_like_noise(x, rest, x.sum(dim=1))
     assert not looks_like_noise(x, rest + 0.4 * (3 * x[:, 0]).sin(), x.sum(dim=1))
+
+
+def test_what_a_formula_of_almost_the_right_form_leaves_is_no_noise(uniform, normal):
+    """A tenth of the noise: a factor x^p in the place of 1 + c·log x, wrong where the formula is large."""
+    x = uniform(0.5, 3, 10_000, 2)
+    formula = x[:, 0] ** 2 * x[:, 1].cos()
+    wrong = formula * (x[:, 1].log() ** 2 - x[:, 1].log())
+    noise = normal(10_000)
+    assert looks_like_noise(x, noise, formula)
+    assert not looks_like_noise(x, noise + 0.1 * wrong / wrong.std(), formula)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.1])
+def test_how_far_off_a_fit_may_be_is_known(noise, uniform, normal):
+    x = uniform(-1, 1, 1000, 2)
+    truth = (x[:, 0] + x[:, 1]).sin() + x[:, 0].exp() * x[:, 1]
+    spread = float(truth.std())
+    surrogate = Surrogate(problem(x, truth + noise * spread * normal(1000), noise=noise))
+    off = float((surrogate(x) - truth).abs().max()) / spread
+    assert off < 3 * surrogate.off
+    if noise:
+        assert surrogate.off < 1.5 * noise
+        assert surrogate.error > 0.9 * noise
+
+
+def test_parts_under_noise_are_known_better_than_the_noise(uniform, normal):
+    """The smallest curve is three times the noise: were all that the fit leaves its error, there would be none."""
+    x = uniform(-2, 2, 4000, 3)
+    truth = 3 * (2 * x[:, 1]).sin() + x[:, 2].exp() + 0.6 * (3 * x[:, 0]).cos()
+    noise = 0.05 * float(truth.std())
+    given = problem(x, truth + noise * normal(4000), noise=0.05)
+    found = min(findings(Additive(), given, (Polynomials(), Curves()), depth=0), key=lambda each: each.error)
+    assert float((evaluate(found.tree, x) - truth).square().mean().sqrt()) < 0.2 * noise
 
 
 @pytest.mark.parametrize("rows", [60, 200, 1000])

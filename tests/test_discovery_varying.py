@@ -149,6 +149,36 @@ def test_a_target_without_poles_is_not_inverted(uniform):
         assert not problem(x.unsqueeze(1), y).has_poles
 
 
+def with_noise(y, share, normal):
+    """Errors that are a share of the root mean square of the target."""
+    sigma = share * float(y.square().mean().sqrt())
+    return y + sigma * normal(len(y)), sigma / float(y.std(correction=0))
+
+
+def test_poles_are_found_where_noise_hides_all_but_the_rows_next_to_them(uniform, normal, factor):
+    """The root mean square is that of few rows: most of the others are nothing but noise."""
+    x = uniform(-2, 2, 10_000, 3)
+    x[:, 2] = 1.5 + 0.5 * x[:, 2]
+    truth = x[:, 1] / (x[:, 0] * (factor - x[:, 2]))
+    y, noise = with_noise(truth, 0.01, normal)
+    given = problem(x, y, noise=noise)
+    best = min(findings(Inverse(), given, STAGES, depth=0), key=lambda each: each.error)
+    assert best.error < 1.05 * noise
+    assert float((evaluate(best.tree, x) - truth).square().mean().sqrt()) < 0.3 * noise * given.spread
+    without = replace(given, rules=Rules(frozenset({"1/x"})))
+    assert list(Inverse().propose(without, lambda smaller: pytest.fail("1/x is forbidden"))) == []
+
+
+def test_what_has_no_poles_is_not_inverted(uniform, normal):
+    x = uniform(0.5, 3, 3000, 2)
+    for truth in (x[:, 0].sin() * x[:, 1], (-(x[:, 0] ** 2)).exp(), 5 * normal(3000)):
+        y, noise = with_noise(truth, 0.01, normal)
+        assert list(Inverse().propose(problem(x, y, noise=noise), lambda smaller: pytest.fail("no poles"))) == []
+    few = torch.zeros(3000, dtype=F64)
+    few[:50] = 1e6  # large values, too few to say anything of
+    assert list(Inverse().propose(problem(x, few + normal(3000), noise=0.01), lambda smaller: pytest.fail("few"))) == []
+
+
 # ------------------------------------------------------------------------------------------------ tables of all kinds
 
 STAGES_HERE = (Varying(), FactoredQuotients(), SurroundedQuotients(), Inverse())

@@ -2,10 +2,13 @@
 
 import itertools
 import math
+import time
 
 import pytest
+import sympy
 import torch
 
+from edgewise.discovery.tree import Curve, Input, Product, Sum, network_of, tree_of
 from edgewise.kan import KAN
 from edgewise.network import KANLayer, Network, SymbolicBlock, arities
 from edgewise.surgery import lock
@@ -338,3 +341,65 @@ def test_constants_of_hidden_layers_snap_too(uniform):
     assert constants(exact, "sin")[0] == [[math.pi, 0, 1, 0]]
     assert constants(exact, "exp")[0] == [[1, 0, 1, 0]]
     torch.testing.assert_close(exact(x), y, rtol=1e-13, atol=1e-13)
+
+
+def fitted_tree(tree, x, y):
+    """The network of a tree, its constants fitted; those that are 0 or 1 are held."""
+    model = network_of(tree, x, hold=True)
+    model.fit((x, y.unsqueeze(1)), steps=60)
+    return model
+
+
+def test_multiples_of_pi_are_found_in_sums_that_go_into_periodic_functions(uniform, normal):
+    x = uniform(-1, 1, 3000, 2)
+    y = (math.pi * x[:, 0] + x[:, 1] ** 2 + math.pi / 3).sin() + 1e-3 * normal(3000)
+    inner = Sum((Curve("x", Input(0), c=3.1), Curve("x^2", Input(1), d=1.0)))
+    exact, _ = snapped(fitted_tree(Curve("sin", inner), x, y), x, y.unsqueeze(1), MSE)
+    assert tree_of(exact).child.terms[0].c == math.pi
+    assert math.pi / 3 in {tree_of(exact).b, tree_of(exact).child.terms[1].d}
+    # What also goes elsewhere, or into no periodic function, is no angle.
+    for outer in (Curve("tanh", inner), Sum((Curve("sin", inner), Curve("tanh", inner)))):
+        target = network_of(outer, x)(x).detach()[:, 0] + 1e-3 * normal(3000)
+        exact, notes = snapped(fitted_tree(outer, x, target), x, target.unsqueeze(1), MSE)
+        assert not any("taken as 3.14" in note for note in notes)
+
+
+@pytest.mark.parametrize("phase", [-1.82, 2.37, 0.41])
+def test_a_sine_may_stand_for_a_cosine_of_a_short_phase(phase, uniform, normal):
+    x = uniform(-2, 2, 4000, 1)
+    for name, of in (("sin", torch.cos), ("cos", torch.sin)):
+        y = of(x + phase) + 0.01 * normal(4000, 1)
+        quarter = math.pi / 2 if name == "sin" else -math.pi / 2
+        model, _ = snapped(fitted({name: [(0, 1.0, phase + quarter, 1.0, 0.0)]}, x, y), x, y, MSE)
+        short, _ = rounded(model, x, y, MSE)
+        torch.testing.assert_close(short(x), of(x + phase), rtol=0, atol=1e-14)
+        assert {abs(float(value)) for value in short.symbolic_formula().atoms(sympy.Float)} == {abs(phase)}
+
+
+def test_constants_that_make_up_for_each_other_become_simple_together(uniform, normal):
+    """(x0 + p)·cos x1 + (x0² + q)·cos x1: only p + q is known."""
+    x = uniform(0, 3, 3000, 2)
+    cosine = Curve("cos", Input(1))
+    tree = Sum(
+        (
+            Product((Curve("x", Input(0), d=-2.886), cosine)),
+            Product((Curve("x^2", Input(0), d=4.887), cosine)),
+        )
+    )
+    y = (x[:, 0] + x[:, 0] ** 2 + 2) * x[:, 1].cos() + 0.01 * normal(3000)
+    model = fitted_tree(tree, x, y)
+    exact, notes = snapped(model, x, y.unsqueeze(1), MSE)
+    assert len(notes) == 2
+    first, second = sympy.symbols("x0 x1")
+    assert sympy.expand(exact.symbolic_formula() - (first + first**2 + 2) * sympy.cos(second)) == 0
+
+
+def test_constants_stay_as_they_are_once_the_time_is_up(uniform, normal):
+    x = uniform(-1, 1, 500, 1)
+    y = 2 * torch.tanh(3 * x) + 0.01 * normal(500, 1)
+    model = fitted({"tanh": [(0, 2.5, 0.1, 1.7, 0.2)]}, x, y)
+    for simpler in (snapped, rounded):
+        same, notes = simpler(model, x, y, MSE, deadline=time.monotonic())
+        assert notes == []
+        assert torch.equal(same(x), model(x))
+        assert simpler(model, x, y, MSE, deadline=time.monotonic() + 60)[1]

@@ -91,7 +91,8 @@ class AnalyticFit:
         prior = self.ridge * float(design.norm()) * torch.eye(len(sizes), dtype=u.dtype)
         q, r = torch.linalg.qr(torch.cat([design, prior]))
         solution = torch.linalg.solve_triangular(r, q[: len(u)].T @ y, upper=True)
-        return ProductSum(degrees, solution * sizes.unsqueeze(1), self.bends)
+        freedom = float(q[: len(u)].square().sum())  # the trace of what takes y to the values of the fit
+        return ProductSum(degrees, solution * sizes.unsqueeze(1), self.bends, freedom)
 
     def moved(self, index: int, *, bend: float, decay: float) -> AnalyticFit | None:
         """The same with one input bent more and its decay's logarithm times exp(decay), or None beyond the limits."""
@@ -116,11 +117,13 @@ class ProductSum:
         degrees: of the factors, shape (K, I).
         coefficients: shape (K, O).
         bends: one per input; see `bent`.
+        freedom: how many terms without a prior would follow noise as much.
     """
 
     degrees: Tensor
     coefficients: Tensor
     bends: tuple[float, ...]
+    freedom: float
 
     def __call__(self, u: Tensor) -> Tensor:
         """Values at rows of shape (N, I), shape (N, O)."""

@@ -26,7 +26,7 @@ def smooth_inliers(problem: Problem) -> Tensor:
     """
     kept = torch.ones_like(problem.y, dtype=torch.bool)
     for _ in range(_MOST_ROUNDS):
-        smooth = Surrogate(problem.x[kept], problem.y[kept], problem.deadline, problem.seed)
+        smooth = Surrogate(problem.some(kept))
         before, kept = kept, inliers(smooth(problem.x) - problem.y, problem)
         if torch.equal(before, kept):
             break

@@ -250,11 +250,11 @@ class Search:
     def _exact(self, tree: Tree, problem: Problem) -> KAN:
         """The network of a formula with constants as simple as the data allow."""
         few = problem.thinned(_ROWS)
-        model = network_of(tree, few.x, hold=True)
+        model = network_of(tree_of(canonical(network_of(tree, few.x))), few.x, hold=True)
         y, weights = few.y.unsqueeze(1), few.scale**-2
         fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
-        model, _ = snapped(model, few.x, y, MeanSquaredError(), weights)
-        model, _ = rounded(model, few.x, y, MeanSquaredError(), weights)
+        model, _ = snapped(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
+        model, _ = rounded(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
         fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
         return self._network(tree_of(model))
 

@@ -52,7 +52,7 @@ from edgewise.training import fit
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 SMOOTH: tuple[Stage, ...] = (
     Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(),
-    SurroundedQuotients(), FactoredQuotients(), Varying(), Combined(), Surrounded.deep(), Inverse(), Additive(),
+    SurroundedQuotients(), FactoredQuotients(), Varying(), Inverse(), Combined(), Surrounded.deep(), Additive(),
     Curves.deepest(),
 )  # fmt: skip
 """Stages that need no more than seconds, for formulas without jumps and kinks."""

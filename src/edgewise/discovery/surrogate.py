@@ -10,17 +10,19 @@ from torch import Tensor
 
 from edgewise.data import column_transforms
 from edgewise.discovery.analytic import Budget, best_fit, on_unit_interval, quick_fit, rows_on_unit_interval
-from edgewise.discovery.problem import MEDIAN_OF_NORMAL, box_of
+from edgewise.discovery.problem import MEDIAN_OF_NORMAL, NOISY, Problem, box_of
 from edgewise.training.multilevel import Rows
 
 _PAD = 1e-9
 _TRIES = 60  # in the search of the best degrees
+_SAFETY, _SAFETY_OF_NOISE = 10.0, 3.0  # of a fit's error near the edge: of what it misses, of what it follows of noise
 _WHITE = 0.97  # share of its spread that a smooth fit leaves of noise
 _LUCK = 25.0  # over the number of rows: what it may explain of noise by chance
 _SIGMAS = 3.5
 _POLE = 0.3  # median of the errors over their root mean square: that of errors with long tails is larger
 _BINS, _ROWS_TO_BIN = 20, 200  # of fewer rows a few that belong together would decide
 _BIN_SIGMAS = 4.5  # of a sum of squares, whose distribution has a long tail
+_ROWS_PER_SHAPE = 10
 _ROWS_TO_JUDGE = 150
 _MIDWAY = 0.5  # squares of relative errors fall as y^(-2) where the errors are absolute, as y^0 where they are relative
 
@@ -131,7 +133,8 @@ def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) ->
     """Whether values show no dependence on inputs: neither along one, nor along a curve, nor of a smooth fit.
 
     Along each order neighbours are compared, which sees what is rough, and means of many neighbours, which sees what
-    is smooth and small.
+    is smooth and small. Smaller still may be what a formula of almost the right form leaves: a smooth function of one
+    input, or that times the formula (the score test of Rao 1948 for such terms).
 
     Args:
         x: inputs, shape (N, I).
@@ -143,7 +146,7 @@ def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) ->
         True where they might as well be independent of the inputs.
     """
     # Ranks: a few large values would hide what the others show.
-    ranks = values.argsort(stable=True).argsort().to(values.dtype)
+    ranks = _ranks(values)
     standard = (ranks - ranks.mean()) / ranks.std(correction=0)
     bound = _SIGMAS / math.sqrt(len(values))
     for column in (*x.T, along):
@@ -152,6 +155,8 @@ def looks_like_noise(x: Tensor, values: Tensor, along: Tensor, seed: int = 0) ->
             return False
         if len(values) >= _ROWS_TO_BIN and _excess_between_bins(ordered) > _BIN_SIGMAS:
             return False
+    if _excess_of_shapes(x, standard, along) > _SIGMAS:
+        return False
     return smooth_error(x, ranks, seed) > min(_WHITE, 1 - _LUCK / len(values))
 
 
@@ -161,24 +166,80 @@ def _excess_between_bins(ordered: Tensor) -> float:
     return (between - (_BINS - 1)) / math.sqrt(2 * (_BINS - 1))
 
 
+def off_at_edge(error: float, noise: float, share: float) -> float:
+    """How far a linear fit may be from the target without its noise, near the edge, where it is least exact.
+
+    Args:
+        error: what it leaves of the target, relative to the spread.
+        noise: of the target, or a guess of it.
+        share: of noise that the fit follows: its degrees of freedom per row.
+
+    Returns:
+        Relative to the spread. Without noise what is left is what the fit misses everywhere, and more at the edge.
+    """
+    off = _SAFETY * error
+    if noise <= NOISY:
+        return off
+    missed = math.sqrt(max(error**2 - noise**2, 0.0))
+    return min(off, _SAFETY_OF_NOISE * math.hypot(error * math.sqrt(share), missed))
+
+
+def _excess_of_shapes(x: Tensor, standard: Tensor, along: Tensor) -> float:
+    """How much more cubics in one order, and products of those of inputs with `along`, explain than of noise.
+
+    Returns:
+        Standard deviations; 0 for so few rows that nothing could be said.
+    """
+    factor = _even(along).unsqueeze(1)
+    shapes = [torch.ones_like(factor), _cubics(factor)]
+    for column in x.T:
+        cubics = _cubics(_even(column).unsqueeze(1))
+        shapes += [cubics, cubics * factor]
+    design = torch.cat(shapes, dim=1)
+    count = design.shape[1] - 1
+    if len(x) < _ROWS_PER_SHAPE * count:
+        return 0.0
+    solution = torch.linalg.lstsq(design, standard.unsqueeze(1), driver="gelsd").solution
+    return (float((design @ solution).square().sum()) - count) / math.sqrt(2 * count)
+
+
+def _cubics(u: Tensor) -> Tensor:
+    """The Legendre polynomials of degrees 1 to 3, shape (N, 3)."""
+    return torch.cat([u, 1.5 * u**2 - 0.5, 2.5 * u**3 - 1.5 * u], dim=1)
+
+
+def _even(column: Tensor) -> Tensor:
+    """Ranks on [−1, 1]."""
+    return 2 * _ranks(column) / max(len(column) - 1, 1) - 1
+
+
+def _ranks(values: Tensor) -> Tensor:
+    return values.argsort(stable=True).argsort().to(values.dtype)
+
+
 class Surrogate:
     """A smooth function through a table, which can be asked anywhere within the box of the inputs.
 
     Args:
-        x: inputs, shape (N, I).
-        y: target, shape (N,).
-        deadline: monotonic time after which the fit is not improved.
-        seed: fixes the hold-out.
+        problem: rows and noise.
+
+    Attributes:
+        spread: of the target.
+        error: on held-out rows, relative to it.
+        off: how far from the target without its noise the fit may be near the edge, where it is least exact.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, deadline: float, seed: int) -> None:
+    def __init__(self, problem: Problem) -> None:
+        x, y = problem.x, problem.y
         self._domain = box_of(x)
         self._center, self._spread = y.mean(), y.std(correction=0)
         self.spread = float(self._spread)
-        rows = Rows.split(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1), seed)
-        fit = best_fit(rows, Budget(deadline, _TRIES))
+        standard = ((y - self._center) / self._spread).unsqueeze(1)
+        rows = Rows.split(self._unit(x), standard, problem.seed)
+        fit = best_fit(rows, Budget(problem.deadline, _TRIES))
         self.error = fit.error
-        self._standard = fit.trained(self._unit(x), ((y - self._center) / self._spread).unsqueeze(1))
+        self._standard = fit.trained(self._unit(x), standard)
+        self.off = off_at_edge(self.error, problem.noise, self._standard.freedom / len(y))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Values at rows of shape (N, I), shape (N,)."""

@@ -9,6 +9,7 @@ changing the function, and freezes what became redundant; only then does a const
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from edgewise.training.solvers import minimise
 
 Model = TypeVar("Model", bound=Network)
 _Numbers = Callable[[float, float, bool], Iterator[tuple[float, float]]]
-"""Simple numbers near a value of a standard error, with their costs; the flag is for periodic functions."""
+"""Simple numbers near a value of a standard error, with their costs; the flag is for angles."""
 
 _A, _B, _C, _D = range(4)
 _SIGMAS = 3.0
@@ -35,7 +36,9 @@ _SIGMAS_OF_DECIMALS = 2.0  # which are many: of those that are right few are far
 _SHARPNESS = 0.1  # of the spacing of the exact numbers: what is known less well is left as it is
 _MOST_DECIMALS = 4
 _BITS_OF_DECIMALS = 4.0
+_COST_OF_QUARTER = 0.5  # of a turn: enough to prefer a number as short without it
 _REFIT_STEPS = 30
+_NULL = 1e-6  # share of a direction that changes nothing
 
 
 def symbolic_blocks(layer: KANLayer) -> list[SymbolicBlock]:
@@ -152,7 +155,9 @@ def _tidy_node(factors: list[list[_EditableEdge] | None], leaving: list[_Editabl
         edge.normalise()
 
 
-def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None = None) -> tuple[Model, list[str]]:
+def snapped(
+    model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None = None, *, deadline: float = math.inf
+) -> tuple[Model, list[str]]:
     """Exact constants where the data cannot tell them from what was fitted.
 
     Constants are tried from the simplest on; each is frozen at its exact value, the rest is refitted, and the change
@@ -164,14 +169,17 @@ def snapped(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | No
         y: targets as the loss takes them.
         loss: the loss that was minimised.
         weights: how much each row counts, shape (N,); all alike if not given.
+        deadline: monotonic time after which the constants that are left stay as they are.
 
     Returns:
         A new network, and what was snapped, a line each.
     """
-    return _simplified(model, x, y, loss, weights, _simple_numbers)
+    return _simplified(model, x, y, loss, weights, _simple_numbers, deadline)
 
 
-def rounded(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None = None) -> tuple[Model, list[str]]:
+def rounded(
+    model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None = None, *, deadline: float = math.inf
+) -> tuple[Model, list[str]]:
     """Free constants with no more decimals than the data know: the fewest within two standard errors.
 
     Args:
@@ -180,26 +188,27 @@ def rounded(model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | No
         y: targets as the loss takes them.
         loss: the loss that was minimised.
         weights: how much each row counts, shape (N,); all alike if not given.
+        deadline: monotonic time after which the constants that are left stay as they are.
 
     Returns:
         A new network, where they are frozen, and what was rounded, a line each.
     """
-    return _simplified(model, x, y, loss, weights, _shortest_decimals)
+    return _simplified(model, x, y, loss, weights, _shortest_decimals, deadline)
 
 
 @torch.no_grad()
 def _simplified(
-    model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None, numbers: _Numbers
+    model: Model, x: Tensor, y: Tensor, loss: Loss, weights: Tensor | None, numbers: _Numbers, deadline: float
 ) -> tuple[Model, list[str]]:
     """With the simpler numbers that the data cannot tell from the constants, one after the other."""
     notes: list[str] = []
     refused: set[tuple[int, int, int, int, float]] = set()
     model = model.copied()
-    while True:
+    while time.monotonic() < deadline:
         near = OutputObjective(model, x, y, loss, None, weights).loss_linearised()
         candidate = next(_candidates(model, near, len(x), numbers, refused), None)
         if candidate is None:
-            return model, notes
+            break
         trial = model.copied()
         block = symbolic_blocks(trial.all_layers[candidate.layer])[candidate.block]
         block.affine[candidate.row, candidate.parameter] = candidate.exact
@@ -212,6 +221,7 @@ def _simplified(
             notes.append(f"constant {candidate.value:.9g} of {block.primitive.name} taken as {candidate.exact:.9g}")
         else:
             refused.add(candidate.key)
+    return model, notes
 
 
 def _allowed(value: float, samples: int, y: Tensor) -> float:
@@ -242,15 +252,44 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     """Free constants with a simple number nearby, the simplest first."""
     found = []
-    for (layer, block, row, parameter), value, sigma in _free_constants(model, near, samples):
-        primitive = symbolic_blocks(model.all_layers[layer])[block].primitive
-        periodic = primitive.redundant.turn is not None and parameter in (_A, _B)
-        for exact, cost in numbers(value, sigma, periodic):
+    angles = _angles(model)
+    for (layer, index, row, parameter), value, sigma in _free_constants(model, near, samples):
+        block = symbolic_blocks(model.all_layers[layer])[index]
+        into, out_of = block.primitive.redundant.turn is not None, int(block.target[row]) in angles[layer]
+        is_angle = into if parameter in (_A, _B) else out_of
+        for exact, cost in _near(numbers, value, sigma, is_angle, is_angle and parameter in (_B, _D)):
             if parameter == _A and exact == 0:
                 continue  # the edge would be a constant: another primitive, not another number
-            found.append(_Candidate(layer, block, row, parameter, value, exact, cost))
+            found.append(_Candidate(layer, index, row, parameter, value, exact, cost))
     found.sort(key=lambda candidate: candidate.cost)
     return (candidate for candidate in found if candidate.key not in refused)
+
+
+def _near(
+    numbers: _Numbers, value: float, sigma: float, is_angle: bool, is_phase: bool
+) -> Iterator[tuple[float, float]]:
+    """The numbers near a value; of a phase also those beside a quarter of a turn, as a sine may stand for a cosine."""
+    yield from numbers(value, sigma, is_angle)
+    if is_phase and not math.isinf(sigma):
+        for quarter in (-math.pi / 2, math.pi / 2):
+            for exact, cost in numbers(value - quarter, sigma, False):
+                yield exact + quarter, cost + _COST_OF_QUARTER
+
+
+def _angles(model: Network) -> list[set[int]]:
+    """The subnodes of each layer whose values go into periodic functions and nowhere else."""
+    found: list[set[int]] = [set()]
+    for layer, before in zip(model.all_layers[:0:-1], model.all_layers[-2::-1], strict=True):
+        elsewhere, somewhere = set(), set()
+        for block in layer.all_blocks():
+            symbolic = isinstance(block, SymbolicBlock)
+            for source, target in block.mask.nonzero().tolist():
+                turns = symbolic and block.primitive.redundant.turn is not None
+                goes_on = symbolic and block.primitive.name == "x" and target in found[0]
+                (somewhere if turns or goes_on else elsewhere).add(source)
+        nodes = subnodes(before.nodes)
+        found.insert(0, {subnode for node in somewhere - elsewhere for subnode in nodes[node]})
+    return found
 
 
 def _free_constants(
@@ -271,18 +310,31 @@ def _free_constants(
                     positions.append((index, which, row, parameter))
                     columns.append(start + 4 * place + parameter)
                     values.append(float(block.affine[row, parameter]))
-    free = near.curvature.diagonal() > 0
-    # Where a step is has no slope: nothing is known of it but what the loss says.
-    variance = torch.where(free, 0.0, torch.inf).to(near.gradient)
-    if bool(free.any()) and bool(near.curvature.isfinite().all()):
-        inverse = torch.linalg.pinv(near.curvature[free][:, free], hermitian=True)
-        # The curvature of a mean square is 2/N times that of half the sum of squares: variance = 2·loss/N · H⁻¹.
-        variance[free] = 2 * near.value / max(1, samples - int(free.sum())) * inverse.diagonal().clamp_min(0)
+    # The curvature of a mean square is 2/N times that of half the sum of squares: variance = 2·loss/N · H⁻¹.
+    known = near.curvature.diagonal() > 0
+    unit = 2 * near.value / max(1, samples - int(known.sum()))
+    variance = unit * _inverse_diagonal(near.curvature)
     for position, column, value in zip(positions, columns, values, strict=True):
         yield position, value, math.sqrt(float(variance[column]))
 
 
-def _simple_numbers(value: float, sigma: float, periodic: bool) -> Iterator[tuple[float, float]]:
+def _inverse_diagonal(curvature: Tensor) -> Tensor:
+    """That of the inverse, infinite for what has no slope, as where a step is, and for what others can make up for."""
+    size = curvature.diagonal().clamp_min(0).sqrt()
+    known = size > 0
+    result = torch.full_like(size, torch.inf)
+    if not bool(known.any()) or not bool(curvature.isfinite().all()):
+        return result
+    size = size[known]
+    values, vectors = torch.linalg.eigh(curvature[known][:, known] / size / size.unsqueeze(1))
+    null = values <= len(values) * torch.finfo(values.dtype).eps * values.abs().max()
+    shares = vectors.square()
+    inverse = (shares[:, ~null] / values[~null]).sum(dim=1) / size.square()
+    result[known] = torch.where(shares[:, null].sum(dim=1) > _NULL, torch.inf, inverse)
+    return result
+
+
+def _simple_numbers(value: float, sigma: float, is_angle: bool) -> Iterator[tuple[float, float]]:
     """Simple numbers that a value cannot be told from, with their cost in bits; any near one where nothing is known."""
     if math.isinf(sigma):
         yield from ((round(value, digits), float(digits)) for digits in range(_MOST_DECIMALS))
@@ -290,7 +342,7 @@ def _simple_numbers(value: float, sigma: float, periodic: bool) -> Iterator[tupl
     reach = _SIGMAS * sigma + _ROUNDING * max(1.0, abs(value))
     if abs(value) <= reach:
         yield 0.0, 0.0
-    units = [(1.0, 0.0), (math.pi, 1.0)] if periodic else [(1.0, 0.0)]
+    units = [(1.0, 0.0), (math.pi, 1.0)] if is_angle else [(1.0, 0.0)]
     for unit, extra in units:
         for denominator in _DENOMINATORS:
             numerator = round(value / unit * denominator)
@@ -306,9 +358,9 @@ def _simple_numbers(value: float, sigma: float, periodic: bool) -> Iterator[tupl
             break
 
 
-def _shortest_decimals(value: float, sigma: float, periodic: bool) -> Iterator[tuple[float, float]]:
+def _shortest_decimals(value: float, sigma: float, is_angle: bool) -> Iterator[tuple[float, float]]:
     """Decimals that a value cannot be told from, with their number of digits."""
-    del periodic
+    del is_angle
     if not math.isinf(sigma):
         yield from ((exact, float(digits)) for exact, digits in _near_decimals(value, sigma))
 

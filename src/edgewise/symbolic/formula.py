@@ -20,6 +20,7 @@ _MOST_OPERATIONS = 400  # larger expressions are returned as they are: expanding
 _MOST_TERMS = 200  # the same for short expressions that would become long, such as powers of products of sums
 _DENOMINATORS = range(1, 13)
 _EXACT = 4 * 2.0**-52  # relative: constants this close to a simple number were put there
+_SHORT = 4  # decimals
 
 
 def symbolic_formula(
@@ -59,7 +60,8 @@ def symbolic_formula(
             assert isinstance(block, SymbolicBlock)
             rows = zip(block.source.tolist(), block.target.tolist(), block.affine.tolist(), strict=True)
             for source, target, (a, b, c, d) in rows:
-                argument = number(a) * values[source] + number(b)
+                shift = number(b) if block.primitive.redundant.turn is None else _phase(b)
+                argument = number(a) * values[source] + shift
                 sums[target] += number(c) * block.primitive.expression(argument) + number(d)
         values = [sympy.Mul(*[sums[subnode] for subnode in group]) for group in subnodes(layer.nodes)]
     outer = dict(zip(inner, [sympy.Symbol(name) for name in names], strict=True))
@@ -89,6 +91,18 @@ def number(value: float) -> sympy.Expr:
                 fraction = Fraction(nearest, denominator)
                 return sympy.Rational(fraction.numerator, fraction.denominator) * symbol
     return sympy.Float(value)
+
+
+def _phase(value: float) -> sympy.Expr:
+    """The number that is added to an angle, with a quarter of a turn by itself if that leaves a short one."""
+    plain = number(value)
+    rounding = _EXACT * max(1.0, abs(value))
+    if plain.is_Float and abs(value - round(value, _SHORT)) > rounding:
+        for quarter in (-1, 1):
+            rest = value - quarter * math.pi / 2
+            if abs(rest - round(rest, _SHORT)) <= rounding:
+                return number(round(rest, _SHORT)) + quarter * sympy.pi / 2
+    return plain
 
 
 def tidy(expression: sympy.Expr) -> sympy.Expr:

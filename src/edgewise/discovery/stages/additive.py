@@ -19,9 +19,10 @@ from edgewise.discovery.problem import NOISY, Problem, box_of
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.sums import terms
 from edgewise.discovery.subsets import best_subsets
+from edgewise.discovery.surrogate import off_at_edge
 from edgewise.discovery.tree import Input, Tree, constant, evaluate, inputs_in, scaled, substituted, sum_of
 
-_ROWS = 600
+_ROWS, _NOISY_ROWS = 600, 1500
 _DEGREE, _ROWS_PER_TERM = 24, 4
 _MOST_COLUMNS, _MOST_OF_ONE_INPUT = 3000, 1000
 _SEPARATE = 1e-6  # share of a term that curves do not explain
@@ -30,7 +31,6 @@ _EXACT = 1e-8  # of the target: curves that leave less need no terms beside them
 _GOOD = 1e-4  # error of a fit that is one of the right terms
 _TOLERATED = 1.1  # times the noise
 _MOST_FITS = 2
-_SAFETY = 10.0  # of the error of the fit, which is largest at the edge
 _ROUNDING = 1e-11
 _PARTS, _COMBINED = 2, 8  # formulas of each curve, and of them together
 
@@ -45,6 +45,7 @@ class _Fit:
         curves: values of the curve of each input, shape (N, I).
         terms: the others, with their factors, a number first.
         error: of y, relative to its spread; not finite where they have no value.
+        share: degrees of freedom per row.
     """
 
     undo: Callable[[Tree], Tree]
@@ -52,6 +53,7 @@ class _Fit:
     curves: Tensor
     terms: list[Tree]
     error: float
+    share: float
 
 
 class Additive:
@@ -63,7 +65,7 @@ class Additive:
         """Formulas, those of the best fits first."""
         if problem.x.shape[1] < 2:
             return
-        few = problem.thinned(_ROWS)
+        few = problem.thinned(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
         enough = problem.tolerated(_GOOD, _TOLERATED)
         fits = [fit for fit in _fits(few) if fit.error < enough]
         for fit in sorted(fits, key=lambda fit: (len(fit.terms), fit.error))[:_MOST_FITS]:
@@ -93,7 +95,7 @@ def _fits(problem: Problem) -> Iterator[_Fit]:
         error = problem.size_of(predicted - problem.y) / problem.spread
         curves = torch.einsum("nid,id->ni", basis, found[1 : base.shape[1]].view(basis.shape[1:]))
         named = [scaled(tree, c) for tree, c in zip(picked, found[base.shape[1] :].tolist(), strict=True)]
-        yield _Fit(undo, target, curves, [constant(float(found[0])), *named], error)
+        yield _Fit(undo, target, curves, [constant(float(found[0])), *named], error, len(found) / len(x))
 
 
 def _basis(x: Tensor) -> Tensor:
@@ -119,7 +121,7 @@ def _beside_curves(problem: Problem, base: Tensor) -> Library:
 def _named(problem: Problem, fit: _Fit, solve: Solve) -> Iterator[Tree]:
     """Formulas with each curve solved by itself."""
     parts: list[list[Tree]] = []
-    error = _SAFETY * max(fit.error, _ROUNDING) * float(fit.target.std())
+    error = off_at_edge(max(fit.error, _ROUNDING), problem.noise, fit.share) * float(fit.target.std())
     for index, curve in enumerate(fit.curves.T):
         size = float(curve.std())
         if size < error:

@@ -17,10 +17,9 @@ from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import Surrogate
 from edgewise.discovery.tree import Input, Tree, constant, product_of, substituted, sum_of
 
-_CLEAR = 30.0  # times the error of the fit: a second shape that is there
+_CLEAR = 3.0  # times how far off the fit may be: a second shape that is there
 _LEAST_CLEAR = 1e-7
 _MOST = 2  # inputs that are tried
-_SAFETY = 10.0  # of the error of the fit, which is largest at the edge
 _PARTS, _COMBINED = 3, 12  # formulas of each part, and of them together
 
 
@@ -38,7 +37,7 @@ def modulated(problem: Problem, surrogate: Surrogate, probes: Tensor, solve: Sol
     """
     ranked = sorted((_second_shape(surrogate, probes, index), index) for index in range(problem.x.shape[1]))
     for left, index in ranked[:_MOST]:
-        if left > max(_CLEAR * surrogate.error, _LEAST_CLEAR):
+        if left > max(_CLEAR * surrogate.off, _LEAST_CLEAR):
             return
         yield from _by_parts(problem, surrogate, probes, index, solve)
 
@@ -75,7 +74,7 @@ def _by_parts(problem: Problem, surrogate: Surrogate, probes: Tensor, index: int
     size = surrogate(_moved(x, index, most[index])) - still
     at_most = most.repeat(len(x), 1)
     shape = (surrogate(_moved(at_most, index, x[:, index])) - surrogate(_moved(at_most, index, middle))) / largest
-    error = _SAFETY * surrogate.error * surrogate.spread
+    error = surrogate.off * surrogate.spread
 
     def part(columns: list[int], values: Tensor, off: float) -> list[Tree]:
         spread = float(values.std())

@@ -8,24 +8,23 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edgewise.discovery.problem import IDENTITY, Problem, Transform, transforms_of
+from edgewise.discovery.problem import IDENTITY, NOISY, Problem, Transform, transforms_of
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.joins import joined
 from edgewise.discovery.stages.modulated import modulated
 from edgewise.discovery.surrogate import Surrogate
 from edgewise.discovery.tree import Curve, Input, Tree, product_of, scaled, substituted, sum_of
 
-_ROWS = 1000
+_ROWS, _NOISY_ROWS = 1000, 3000
 _MOST_INPUTS = 5
 _USABLE = 0.1  # error of the fit, relative to the spread of the target
 _TOLERATED = 1.5  # times the noise
 _PROBES = 300
-_CLEAR = 30.0  # times the error of the fit: an interaction that is there
+_CLEAR = 3.0  # times how far off the fit may be: an interaction that is there
 _LEAST_CLEAR = 1e-7
 _INSIDE = 0.9  # of the box: where the fit is trusted
 _MOST_SPLITS = 2
 _SEPARABLE = {None, "exp", "sqrt", "1/x", "log", "arcsin", "sin", "arccos"}  # what undoes the transforms that are tried
-_SAFETY = 10.0  # of the error of the fit, which is largest at the edge
 _TINY = 1e-300
 _PARTS = 4  # formulas of each part that are combined
 
@@ -39,8 +38,8 @@ class Structure:
         """Formulas put together from those of the parts."""
         if not 2 <= problem.x.shape[1] <= _MOST_INPUTS:
             return
-        few = problem.thinned(_ROWS)
-        surrogate = Surrogate(few.x, few.y, problem.deadline, problem.seed)
+        few = problem.thinned(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
+        surrogate = Surrogate(few)
         if surrogate.error > problem.tolerated(_USABLE, _TOLERATED):
             return
         probes = _probes(few)
@@ -71,13 +70,14 @@ def _by_parts(
     x = problem.x
     anchored = x.clone()
     anchored[:, index] = x[:, index].median()
-    whole, rest = (transform.forward(sign * values) for values in (problem.y, surrogate(anchored)))
+    target = surrogate(x) if problem.noise > NOISY else problem.y
+    whole, rest = (transform.forward(sign * values) for values in (target, surrogate(anchored)))
     if not bool((whole.isfinite() & rest.isfinite()).all()):
         return
     others = [k for k in range(x.shape[1]) if k != index]
     own = [index, *near]
     change = whole - rest
-    error = _SAFETY * surrogate.error * float(whole.std())
+    error = surrogate.off * float(whole.std())
     outer, inner = (
         problem.part(x[:, columns], values, error / max(float(values.std()), _TINY))
         for columns, values in ((others, rest), (own, change))
@@ -111,7 +111,7 @@ def _interactions(surrogate: Surrogate, probes: Tensor, transform: Transform, si
     if not all(bool(part.isfinite().all()) for part in (base, *single)) or not spread > 0:
         return None
     slope = transform.slope(sign * surrogate(probes)).abs()
-    error = float((slope * surrogate.error * surrogate.spread).square().mean().sqrt())
+    error = float((slope * surrogate.off * surrogate.spread).square().mean().sqrt())
     found = torch.zeros((inputs, inputs), dtype=torch.bool)
     for i, j in itertools.combinations(range(inputs), 2):
         both = at(i, j)
