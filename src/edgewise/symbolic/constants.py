@@ -311,9 +311,9 @@ def _free_constants(
                     columns.append(start + 4 * place + parameter)
                     values.append(float(block.affine[row, parameter]))
     # The curvature of a mean square is 2/N times that of half the sum of squares: variance = 2·loss/N · H⁻¹.
-    known = near.curvature.diagonal() > 0
-    unit = 2 * near.value / max(1, samples - int(known.sum()))
-    variance = unit * _inverse_diagonal(near.curvature)
+    inverse = _inverse_diagonal(near.curvature)
+    unit = 2 * near.value / max(1, samples - int((near.curvature.diagonal() > 0).sum()))
+    variance = torch.where(inverse.isinf(), torch.inf, unit * inverse)
     for position, column, value in zip(positions, columns, values, strict=True):
         yield position, value, math.sqrt(float(variance[column]))
 
@@ -322,7 +322,7 @@ def _inverse_diagonal(curvature: Tensor) -> Tensor:
     """That of the inverse, infinite for what has no slope, as where a step is, and for what others can make up for."""
     size = curvature.diagonal().clamp_min(0).sqrt()
     known = size > 0
-    result = torch.full_like(size, torch.inf)
+    result = torch.where(known, 0.0, torch.inf).to(size)
     if not bool(known.any()) or not bool(curvature.isfinite().all()):
         return result
     size = size[known]
