@@ -455,7 +455,7 @@ def test_ctrl_c_within_a_stage_keeps_its_proposals(uniform, monkeypatch):
 
 
 def test_ctrl_c_while_constants_are_made_exact_keeps_the_formulas(uniform, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("edgewise.discovery.search.snapped", interrupted)

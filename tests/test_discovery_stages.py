@@ -679,6 +679,16 @@ def test_small_smooth_remains_are_no_noise(uniform):
     assert not looks_like_noise(x, rest + 0.4 * (3 * x[:, 0]).sin(), x.sum(dim=1))
 
 
+@pytest.mark.parametrize("is_curve", [True, False])
+def test_what_is_no_curve_of_a_monomial_takes_no_time_under_noise(is_curve, uniform, normal):
+    x = uniform(0.2, 1, 3000, 2) * torch.tensor([5.0, 3.0], dtype=F64)
+    truth = (x[:, 0] / x[:, 1]).sin() + 2 if is_curve else x[:, 0].log() - x[:, 1] + 2.46
+    given = problem(x, truth + 0.02 * float(truth.std()) * normal(3000), noise=0.022)
+    asked = []
+    list(Ridge().propose(given, lambda smaller: asked.append(smaller) or []))
+    assert bool(asked) == is_curve
+
+
 def test_what_a_formula_of_almost_the_right_form_leaves_is_no_noise(uniform, normal):
     """A tenth of the noise: a factor x^p in the place of 1 + c·log x, wrong where the formula is large."""
     x = uniform(0.5, 3, 10_000, 2)

@@ -192,7 +192,9 @@ def test_numbers_that_were_put_there_are_exact(value, expected):
 
 
 def test_a_quarter_of_a_turn_is_no_part_of_a_phase():
-    for phase, expected in ((math.pi / 2 - 1.82, "cos(x0 - 1.82)"), (-math.pi / 2 + 0.3751, "-cos(x0 + 0.3751)")):
+    phases = {"cos(x0 - 1.82)": math.pi / 2 - 1.82, "-cos(x0 + 0.3751)": 0.3751 - math.pi / 2}
+    phases |= {"-sin(x0 - 1.37)": math.pi - 1.37, "sin(x0 - 5)": 2 * math.pi - 5}
+    for expected, phase in phases.items():
         model = Network([named_layer([("sin", 0, 0, 1, phase, 1, 0)], (1, 1))], sample=torch.zeros((1, 1), dtype=F64))
         assert str(symbolic_formula(model)) == expected
     for phase in (0.25, 1.2345, 0.123456789, math.pi / 4):

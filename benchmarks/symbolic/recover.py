@@ -2,7 +2,7 @@
 
     python benchmarks/symbolic/recover.py                                   everything
     python benchmarks/symbolic/recover.py --tables feynman100 --noise 0 --seeds 1
-    python benchmarks/symbolic/recover.py --tables random --random-seed 82060267
+    python benchmarks/symbolic/recover.py --tables random --random-seed 9205421
 
 Noise is normal, its standard deviation a share of the target's root mean square, on the training rows only, of which
 there are 1000 without and 10,000 with noise. Each problem has a process of its own with one thread. The rows go to
@@ -30,7 +30,7 @@ import edgewise as ew
 RESULTS = Path(__file__).parents[1] / "results" / "symbolic"
 NOISES = (0.0, 0.01, 0.1)
 ROWS, NOISY_ROWS = 1000, 10_000  # SRBench allows the latter
-RANDOM_SEED = 82060267
+RANDOM_SEED = 9205421
 RANDOM_COUNT = 100
 
 

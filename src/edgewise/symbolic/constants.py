@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from edgewise.network import KANLayer, Network, SymbolicBlock, subnodes
+from edgewise.symbolic.formula import QUARTERS
 from edgewise.threads import threads_for
 from edgewise.training import Loss
 from edgewise.training.gauss_newton import Linearisation, block_slices
@@ -36,7 +37,7 @@ _SIGMAS_OF_DECIMALS = 2.0  # which are many: of those that are right few are far
 _SHARPNESS = 0.1  # of the spacing of the exact numbers: what is known less well is left as it is
 _MOST_DECIMALS = 4
 _BITS_OF_DECIMALS = 4.0
-_COST_OF_QUARTER = 0.5  # of a turn: enough to prefer a number as short without it
+_COST_OF_QUARTERS = 0.5  # enough to prefer a number as short without them
 _REFIT_STEPS = 30
 _NULL = 1e-6  # share of a direction that changes nothing
 
@@ -268,12 +269,13 @@ def _candidates(
 def _near(
     numbers: _Numbers, value: float, sigma: float, is_angle: bool, is_phase: bool
 ) -> Iterator[tuple[float, float]]:
-    """The numbers near a value; of a phase also those beside a quarter of a turn, as a sine may stand for a cosine."""
+    """The numbers near a value; of a phase also those beside quarters of a turn, as a sine may stand for a cosine."""
     yield from numbers(value, sigma, is_angle)
     if is_phase and not math.isinf(sigma):
-        for quarter in (-math.pi / 2, math.pi / 2):
-            for exact, cost in numbers(value - quarter, sigma, False):
-                yield exact + quarter, cost + _COST_OF_QUARTER
+        for quarters in QUARTERS:
+            turned = quarters * math.pi / 2
+            for exact, cost in numbers(value - turned, sigma, False):
+                yield exact + turned, cost + _COST_OF_QUARTERS
 
 
 def _angles(model: Network) -> list[set[int]]:

@@ -21,6 +21,7 @@ _MOST_TERMS = 200  # the same for short expressions that would become long, such
 _DENOMINATORS = range(1, 13)
 _EXACT = 4 * 2.0**-52  # relative: constants this close to a simple number were put there
 _SHORT = 4  # decimals
+QUARTERS = (-1, 1, -2, 2, -3, 3, -4, 4)  # of a turn, which sines, cosines, their signs and their period may hide
 
 
 def symbolic_formula(
@@ -94,14 +95,14 @@ def number(value: float) -> sympy.Expr:
 
 
 def _phase(value: float) -> sympy.Expr:
-    """The number that is added to an angle, with a quarter of a turn by itself if that leaves a short one."""
+    """The number that is added to an angle, with quarters of a turn by themselves if that leaves a short one."""
     plain = number(value)
     rounding = _EXACT * max(1.0, abs(value))
     if plain.is_Float and abs(value - round(value, _SHORT)) > rounding:
-        for quarter in (-1, 1):
-            rest = value - quarter * math.pi / 2
+        for quarters in QUARTERS:
+            rest = value - quarters * math.pi / 2
             if abs(rest - round(rest, _SHORT)) <= rounding:
-                return number(round(rest, _SHORT)) + quarter * sympy.pi / 2
+                return number(round(rest, _SHORT)) + quarters * sympy.pi / 2
     return plain
 
 

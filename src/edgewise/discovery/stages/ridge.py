@@ -14,6 +14,7 @@ from edgewise.basis import BSpline, Chebyshev
 from edgewise.discovery.exponents import simple_exponent
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
+from edgewise.discovery.surrogate import smooth_residual
 from edgewise.discovery.tree import Input, Tree, monomial, power, product_of, substituted
 from edgewise.kan import KAN
 from edgewise.network import BasisBlock, KANLayer, Options, SymbolicBlock
@@ -26,6 +27,7 @@ _STARTS = 4
 _TERMS = 12  # degree of the series that stands for the curve
 _GOOD = 1e-2  # error of the network, relative to the spread of its target, from which exponents can be told
 _TOLERATED = 3.0  # times the noise
+_OF_NOISE = 1.5  # times the noise: what a smooth fit may leave of a curve
 _EXCELLENT = 1e-6
 _SMOOTH, _ROUGH = 1e-3, 0.3  # distance of neighbours from a straight line: of a curve, and relative to the error
 _TURNS = 20.0  # radians that a curve may turn through
@@ -60,10 +62,19 @@ class Ridge:
                 smooth = max(_SMOOTH, (_TURNS / len(curve.y)) ** 2)
                 if problem.noise <= NOISY and curve.roughness() > max(smooth, _ROUGH * error) * curve.spread:
                     continue
+                # Under noise neighbours may be alike by chance, and what is no curve would take all the time there is.
+                if problem.noise > NOISY and not _is_curve(curve, problem.noise * problem.spread):
+                    continue
                 for tree in solve(curve):
                     inside = monomial(dict(zip(inputs, inner.tolist(), strict=True)))
                     outside = [power(Input(i), p) for i, p in zip(inputs, share.tolist(), strict=True) if p]
                     yield product_of(*outside, substituted(tree, {0: inside}))
+
+
+def _is_curve(curve: Problem, noise: float) -> bool:
+    """Whether a smooth fit leaves no more than noise, both in units of the errors."""
+    left, _ = smooth_residual(curve.x, curve.y, curve.scale, curve.seed)
+    return left < _OF_NOISE * noise
 
 
 def _exponents(problem: Problem, logs: Tensor) -> Iterator[tuple[Tensor, Tensor, float]]:
