@@ -378,6 +378,22 @@ def test_a_curve_of_one_input_times_a_function_of_the_others(uniform, factor):
     assert solve(problem(x, y), stages=(Products(), Curves(), Sums(), Structure()))[0].error < EXACT
 
 
+def test_structure_is_not_solved_when_the_time_is_over(uniform):
+    x = uniform(0.5, 2, 400, 3)
+    given = problem(x, x[:, 2] * (x[:, 0] + 2 * x[:, 1]).exp())
+    over = replace(given, deadline=time.monotonic())
+
+    def one_answer(smaller):
+        return [Input(0)]
+
+    surrogate = Surrogate(given)
+    for parts in (joined, modulated):
+        assert list(parts(given, surrogate, x, one_answer)) != []
+        assert list(parts(over, surrogate, x, one_answer)) == []
+    assert list(Structure().propose(given, one_answer)) != []
+    assert list(Structure().propose(over, one_answer)) == []
+
+
 def test_changes_of_two_shapes_are_no_curve_times_a_function(uniform):
     x = uniform(-1, 1, 600, 2)
     given = problem(x, (x[:, 0] * x[:, 1]).sin() + (x[:, 0] * x[:, 1] ** 2).exp())

@@ -38,7 +38,8 @@ _MOST_COMPLEX = 100  # of a tree that a reader can make use of
 _SNAPPED = 8  # formulas whose constants are made exact where the data allow
 _CLOSE = 40.0  # bits, what round constants may save
 _STEPS = 60
-_SHARE_OF_SEARCH = 0.85  # of the time; the rest is for constants
+_SHARE_OF_SEARCH = 0.85  # of the time
+_SHARE_WITH_CONSTANTS = 0.95  # of the time; the rest is for the step that is under way then
 _ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
 _ROWS = 10_000  # for constants
 _LEAST_RELATIVE = 1e-3  # of the median of y: errors of smaller values are no smaller
@@ -234,7 +235,8 @@ class Search:
 
     @property
     def _deadline(self) -> float:
-        return self.settings.started + self.settings.max_time
+        """When no more constants are made exact."""
+        return self.settings.started + _SHARE_WITH_CONSTANTS * self.settings.max_time
 
     def _with_exact_constants(self, trees: Sequence[Tree], problem: Problem) -> dict[Tree, KAN]:
         """Their networks with constants as simple as the data allow, as far as there is time."""
@@ -252,11 +254,17 @@ class Search:
         few = problem.thinned(_ROWS)
         model = network_of(tree_of(canonical(network_of(tree, few.x))), few.x, hold=True)
         y, weights = few.y.unsqueeze(1), few.scale**-2
-        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
+        self._fit(model, few.x, y, weights)
         model, _ = snapped(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
         model, _ = rounded(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
-        fit(model, few.x, y, weights=weights, steps=_STEPS, solver="lm")
+        self._fit(model, few.x, y, weights)
         return self._network(tree_of(model))
+
+    def _fit(self, model: KAN, x: Tensor, y: Tensor, weights: Tensor) -> None:
+        """Fit all constants together in the time that is left."""
+        left = self._deadline - time.monotonic()
+        if left > 0:
+            fit(model, x, y, weights=weights, steps=_STEPS, solver="lm", max_time=left)
 
     def _network(self, tree: Tree) -> KAN:
         """The network of a formula in the user's units."""

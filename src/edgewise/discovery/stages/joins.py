@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -87,7 +88,8 @@ def _solved(problem: Problem, join: _Join, solve: Solve) -> Iterator[Tree]:
     def smaller(ratio: float) -> Tensor:
         return torch.cat([evaluate(join.tree(ratio), pair).unsqueeze(1), problem.x[:, others]], dim=1)
 
-    if not bool(smaller(1.0 if join.ratio is None else join.ratio).isfinite().all()):
+    defined = bool(smaller(1.0 if join.ratio is None else join.ratio).isfinite().all())
+    if not defined or time.monotonic() > problem.deadline:
         return
     ratio = 1.0 if join.ratio is None else _best_ratio(problem, join.ratio, join.askew, smaller)
     together = substituted(join.tree(ratio), {0: Input(join.first), 1: Input(join.second)})
@@ -182,6 +184,8 @@ def _best_ratio(problem: Problem, ratio: float, askew: float, smaller: Callable[
     """The ρ for which a smooth fit of the smaller problem leaves least, or a simple one that is about as good."""
 
     def left(log: float) -> float:
+        if time.monotonic() > problem.deadline:
+            return math.inf
         error = smooth_error(smaller(ratio * math.exp(log)), problem.y, problem.seed)
         return math.log(max(error, _TINY)) if math.isfinite(error) else math.inf
 

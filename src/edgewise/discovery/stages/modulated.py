@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterator
 
 import torch
@@ -37,7 +38,7 @@ def modulated(problem: Problem, surrogate: Surrogate, probes: Tensor, solve: Sol
     """
     ranked = sorted((_second_shape(surrogate, probes, index), index) for index in range(problem.x.shape[1]))
     for left, index in ranked[:_MOST]:
-        if left > max(_CLEAR * surrogate.off, _LEAST_CLEAR):
+        if left > max(_CLEAR * surrogate.off, _LEAST_CLEAR) or time.monotonic() > problem.deadline:
             return
         yield from _by_parts(problem, surrogate, probes, index, solve)
 

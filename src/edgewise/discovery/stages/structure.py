@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 
 import torch
@@ -40,7 +41,7 @@ class Structure:
             return
         few = problem.thinned(_NOISY_ROWS if problem.noise > NOISY else _ROWS)
         surrogate = Surrogate(few)
-        if surrogate.error > problem.tolerated(_USABLE, _TOLERATED):
+        if surrogate.error > problem.tolerated(_USABLE, _TOLERATED) or time.monotonic() > problem.deadline:
             return
         probes = _probes(few)
         yield from _separated(few, surrogate, probes, solve)
