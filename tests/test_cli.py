@@ -17,11 +17,11 @@ from click.testing import CliRunner
 import edgewise
 from edgewise import datasets
 from edgewise.cli import main
-from edgewise.cli.expressions import as_latex, as_text, latex_name
 from edgewise.cli.outputs import check_folder, staged
 from edgewise.cli.parameters import BasisType, NamesType, WidthType
 from edgewise.cli.report import scores
 from edgewise.errors import ModelFileError, SymbolicError
+from edgewise.expressions import as_latex, as_text, latex_name
 from edgewise.kan import KAN
 from edgewise.kernels import dispatch, extension
 from edgewise.network import KANLayer, Options, SymbolicBlock
@@ -623,6 +623,15 @@ def test_discover_takes_units_weights_and_a_start(tmp_path):
     assert "E = m*v**2/2\n" in result.stdout
     again = run("discover", path, *options, "--start", out, "--inputs", "v,m", "--max-complexity", "20", "--robust")
     assert "E = " in again.stdout
+
+
+@pytest.mark.slow
+def test_the_unit_of_a_column_that_never_changes_goes_with_it(tmp_path):
+    path = tmp_path / "fall.csv"
+    rows = [(1 + i % 7, 9.81) for i in range(30)]
+    path.write_text("\n".join(["h,g,v2", *(f"{h},{g},{2 * g * h}" for h, g in rows)]) + "\n")
+    options = ("--target", "v2", "--inputs", "h,g", "--units", "m,m/s^2,m^2/s^2", "--max-time", "20")
+    assert "v2 = 19.62*h\n" in run("discover", path, *options).stdout
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,12 @@ def test_a_discovery_prints_and_draws_itself(kepler):
     assert isinstance(figure, Figure)
     frame = pd.DataFrame(data.train_input.numpy(), columns=list(data.input_names))
     assert torch.equal(found.predict(frame), found.predict(data.train_input.numpy()))
+    assert torch.equal(found.predict(frame[frame.columns[::-1]].assign(other=1.0)), found.predict(frame))
     assert found.predict(data.train_input[:1]).shape == (1,)
+    with pytest.raises(DataError, match=r"no column 'semi_major_axis_km'.*rename its columns, or give an array"):
+        found.predict(frame[frame.columns[:1]])
+    with pytest.raises(ShapeError, match="there are 1 columns, expected 2"):
+        found.predict(data.train_input[:, :1])
 
 
 # ------------------------------------------------------------------------------------------------ other tables

@@ -20,8 +20,9 @@ from edgewise.discovery.outliers import inliers, smooth_inliers
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.rules import Rules, names
 from edgewise.discovery.solver import Finding, in_worker, is_noise, solve
+from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.stages.polynomials import Polynomials
-from edgewise.discovery.tree import Curve, Input, monomial, product_of, scaled, sum_of
+from edgewise.discovery.tree import Curve, Input, monomial, power, product_of, scaled, sum_of
 from edgewise.discovery.units import NONE, dimension, times, to_power
 from edgewise.errors import DataError, OptionError, ShapeError, SymbolicError
 from edgewise.symbolic import formula_function
@@ -112,6 +113,74 @@ def test_formulas_that_units_allow():
     assert not rules.allow(Curve("exp", t))
     assert not rules.allow(product_of(Curve("x^2", x), sum_of(x, t)))
     assert not rules.allow(product_of(Curve("x^2", x), Curve("sin", sum_of(x, z))))
+
+
+def test_logarithms_that_units_allow():
+    metres, seconds = dimension("m"), dimension("s")
+    number = Dimensions((metres, seconds, metres), NONE)
+    x, t, z = Input(0), Input(1), Input(2)
+    log_x, log_t, log_z = (Curve("log", each) for each in (x, t, z))
+    assert number.allow(scaled(log_x, 1.0, 0.3))  # log(x/x0)
+    assert not number.allow(log_x)
+    assert number.allow(Curve("log", x, a=0.3))
+    assert number.allow(sum_of(log_x, scaled(log_z, -1.0)))  # log(x/z)
+    assert not number.allow(sum_of(log_x, log_z))
+    assert not number.allow(sum_of(log_x, scaled(log_t, -1.0)))
+    assert number.allow(sum_of(log_x, scaled(log_t, -1.0, 0.4)))
+    assert number.allow(Curve("sin", log_x, b=0.2))
+    assert not number.allow(Curve("sin", log_x))
+    assert not number.allow(product_of(log_x, Curve("log", t)))
+    joules = Dimensions((metres, seconds, metres), dimension("J"))
+    assert joules.allow(sum_of(scaled(log_x, 2.3), scaled(log_z, -2.3)))
+    assert joules.allow(scaled(log_x, 2.3, 0.1))
+    assert not joules.allow(scaled(log_x, 2.3))
+    assert not joules.allow(sum_of(scaled(log_x, 1.0, 0.1), Curve("exp", t, a=2.0)))
+
+
+@pytest.mark.parametrize("exponent", [Fraction(1, 3), Fraction(-2, 3), Fraction(5, 2), Fraction(7)])
+def test_any_power_has_its_unit(exponent):
+    tree = power(Input(0), float(exponent))
+    metres = dimension("m")
+    assert Dimensions((metres,), to_power(metres, exponent)).allow(tree)
+    assert not Dimensions((metres,), to_power(metres, exponent + 1)).allow(tree)
+    assert Dimensions((metres,), dimension("kg")).allow(scaled(tree, 0.7))
+
+
+def test_steps_have_no_unit():
+    metres = dimension("m")
+    step = Curve("sgn", Input(0), b=-1.5)
+    assert Dimensions((metres,), NONE).allow(step)
+    assert not Dimensions((metres,), metres).allow(step)
+    assert Dimensions((metres,), metres).allow(product_of(Input(0), step))
+
+
+def test_numbers_next_to_one_have_no_unit():
+    metres, seconds = dimension("m"), dimension("s")
+    rules = Dimensions((metres, seconds), metres)
+    assert not rules.allow(sum_of(Input(0), scaled(Input(1), 1 - 1e-15)))
+    assert rules.allow(sum_of(Input(0), scaled(Input(1), 0.999)))
+
+
+def test_a_power_of_a_third_in_units(uniform):
+    v = uniform(0.5, 3, 100, 1)
+    found = discover(v, 1.2 * v[:, 0] ** (1 / 3), names=["v"], units=["m^3", "m"], max_time=20)
+    assert float((found.predict(v) - 1.2 * v[:, 0] ** (1 / 3)).abs().max()) < 1e-9
+
+
+def test_a_step_and_a_logarithm_in_units(uniform):
+    x = uniform(0.5, 3, 200, 1)
+    for y in ((x[:, 0] - 1.3).sign(), 2.3 * (x[:, 0] / 1.7).log()):
+        found = discover(x, y, names=["x"], units=["m", "1"], max_time=30)
+        assert found.formulas.picked.r2 > 1 - 1e-12
+
+
+def test_constants_are_made_exact_only_where_units_allow(uniform):
+    """A number that is 1 has no unit, so that x + t is no sum of a length and a time."""
+    x = uniform(0.5, 3, 100, 2)
+    y = x[:, 0] + x[:, 1]
+    found = discover(x, y, names=["x", "t"], units=["m", "s", "m"], max_time=10)
+    x_symbol, t_symbol = sympy.symbols("x t")
+    assert not any(sympy.simplify(each.expression - x_symbol - t_symbol) == 0 for each in found.formulas)
 
 
 def test_dimensional_analysis_finds_a_law_of_few_groups(uniform):
@@ -240,6 +309,14 @@ def test_forbidden_functions_do_not_occur(uniform):
         assert not any(power.exp == sympy.Rational(1, 2) for power in formula.expression.atoms(sympy.Pow))
 
 
+def test_what_is_made_of_a_forbidden_function_does_not_occur_either(uniform):
+    x = uniform(-2, 4, 200, 1)
+    y = 3 * (-((x[:, 0] - 1) ** 2)).exp()
+    assert discover(x, y, primitives=["gaussian"], max_time=20).formula.has(sympy.exp)
+    for formula in discover(x, y, forbidden=["exp"], max_time=5).formulas:
+        assert not formula.expression.has(sympy.exp)
+
+
 def test_only_given_functions_occur(uniform):
     x = uniform(-2, 2, 200, 2)
     y = x[:, 0] * x[:, 1] + (2 * x[:, 1]).sin()
@@ -352,7 +429,7 @@ def test_formulas_by_index_and_the_table_in_latex(uniform):
     x = uniform(0.5, 2, 100, 2)
     generator = torch.Generator().manual_seed(1)
     y = 1.23456789 * x[:, 0] / x[:, 1] + 0.01 * torch.randn(100, generator=generator, dtype=F64)
-    found = discover(x, y, names=["alpha", "b"], max_time=10)
+    found = discover(x, y, names=["alpha", "humidity (%)"], max_time=10)
     for index, row in enumerate(found.formulas):
         assert torch.equal(found.predict(x, index), row.model(x).detach()[:, 0])
     assert torch.equal(found.predict(x), found.predict(x, found.formulas.rows.index(found.formulas.picked)))
@@ -366,7 +443,20 @@ def test_formulas_by_index_and_the_table_in_latex(uniform):
     text = found.latex()
     assert text.count(r"\\") == len(found.formulas) + 1
     assert r"\alpha" in text
+    assert r"\mathrm{humidity\ (\%)}" in text
     assert "1.2345678" not in text  # a few digits are enough to read
+
+
+def test_notes_say_what_became_simple_and_what_was_not_picked(uniform):
+    x = uniform(0.5, 2, 400, 1)
+    generator = torch.Generator().manual_seed(2)
+    y = 2.5 * x[:, 0] ** 2 + 0.05 * torch.randn(400, generator=generator, dtype=F64)
+    found = discover(x, y, max_time=10)
+    assert any(note.startswith("constant 2.") and note.endswith("taken as 2.5") for note in found.notes)
+    others = [each for each in found.formulas if not each.pick]
+    refused = [note for note in found.notes if note.startswith("not picked: ")]
+    assert len(refused) == len(others) > 0
+    assert all(str(each.expression) in note for each, note in zip(others, refused, strict=True))
 
 
 # ------------------------------------------------------------------------------------------------ start and cores
@@ -385,6 +475,39 @@ def test_a_search_goes_on_from_what_is_known(uniform):
     again = discover(x, y, start=after)
     assert again.formula == after.formula
     assert not any("done" in stage for stage in again.stages)
+
+
+def test_a_search_that_is_asked_something_else_begins_anew(uniform, monkeypatch):
+    x = uniform(0.5, 2, 60, 2)
+    y = hard(x)
+    monkeypatch.setattr("edgewise.discovery.search.STAGES", (Polynomials(),))
+    before = discover(x, y)
+    assert before.finished == (Polynomials.name,)
+    begun = []
+
+    def watched(problem, *, stages, **others):
+        begun.append([stage.name for stage in stages])
+        return solve(problem, stages=(), **others)
+
+    monkeypatch.setattr("edgewise.discovery.search.solve", watched)
+    discover(x, y, start=before)
+    discover(x, y, start=before, robust=True)
+    discover(x, y, start=before, noise=0.1)
+    discover(x, y, start=before, weights=1 + x[:, 0])
+    discover(x, y + x[:, 0], start=before)
+    assert begun == [[], *([[Polynomials.name]] * 4)]
+
+
+def test_networks_are_looked_for_again(uniform, monkeypatch):
+    class Quick(Endless):
+        name = Networks.name
+
+        def propose(self, problem, solve):
+            yield monomial({0: 2.0})
+
+    monkeypatch.setattr("edgewise.discovery.search.STAGES", (Polynomials(), Quick()))
+    x = uniform(0.5, 2, 60, 2)
+    assert discover(x, hard(x)).finished == (Polynomials.name,)
 
 
 def test_stages_that_were_done_are_not_repeated(uniform, monkeypatch):

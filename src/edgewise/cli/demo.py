@@ -10,9 +10,9 @@ import edgewise
 from edgewise import datasets
 from edgewise.cli import parameters
 from edgewise.cli.discover import SHOWN_DIGITS, formula_table, measured, named_model, search
-from edgewise.cli.expressions import as_text
 from edgewise.cli.outputs import check_folder, staged
 from edgewise.cli.report import show
+from edgewise.expressions import as_text
 
 _TABLE, _TARGET = "orbits.csv", "period_days"
 _FILES = ("demo.kan", "demo.png")

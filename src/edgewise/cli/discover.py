@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,10 @@ import click
 
 import edgewise
 from edgewise.cli import parameters
-from edgewise.cli.expressions import as_text, expression_text
 from edgewise.cli.models import MODEL_FILE, load_model
 from edgewise.cli.outputs import check_folder, staged
 from edgewise.cli.report import Score, new_table, score_table, scores, show
+from edgewise.expressions import as_text, expression_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -77,7 +78,7 @@ def discover(table: str, target: str, out: str | None, **options: Any) -> None:
     found = search(
         data,
         weights=weights,
-        units=options["units"],
+        units=_units(options, data),
         noise="auto" if options["noise"] is None else options["noise"],
         robust=options["robust"],
         primitives=options["functions"],
@@ -130,6 +131,19 @@ def _read(table: str, target: str, options: dict[str, Any]) -> tuple[Dataset, Te
         input_names=tuple(data.input_names[index] for index in kept),
     )
     return rest, data.train_input[:, place]
+
+
+def _units(options: dict[str, Any], data: Dataset) -> Sequence[str] | None:
+    """The units of the inputs that are left and of the target: columns that tell nothing have gone with theirs."""
+    units, inputs = options["units"], options["inputs"]
+    if units is None or inputs is None:
+        return units
+    named = [name for name in inputs if name != options["weights"]]
+    if len(units) != len(named) + 1:
+        return units  # too few or too many, which is said where they are read
+    *of_inputs, of_target = units
+    known = dict(zip(named, of_inputs, strict=True))
+    return [*(known[name] for name in data.input_names), of_target]
 
 
 def search(data: Dataset, **options: Any) -> Discovery:

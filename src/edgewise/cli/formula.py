@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from edgewise.cli import parameters
-from edgewise.cli.expressions import as_latex, as_text
 from edgewise.cli.models import load_model
+from edgewise.expressions import as_latex, as_text
 
 
 @click.command(

@@ -210,6 +210,42 @@ def _from_parts(parts: Mapping[str, Any], dtype: torch.dtype) -> Dataset:
     return Dataset(x, y, test_x, test_y, input_names=input_names, target_names=target_names, dtype=dtype)
 
 
+def inputs_by_name(data: Any, names: Sequence[str]) -> Tensor:
+    """Inputs in the order of their names: the columns of a frame whatever their order, anything else as it is.
+
+    Args:
+        data: N rows: a tensor, an array or nested list of d columns, or a frame with more of them or not.
+        names: of the inputs, d different ones.
+
+    Returns:
+        Float64, shape (N, d).
+
+    Raises:
+        DataError: a frame lacks a column, or a value is NaN or infinite.
+        ShapeError: there are not as many columns as names.
+
+    Example:
+        >>> import pandas
+        >>> inputs_by_name(pandas.DataFrame({"b": [1.0], "a": [2.0]}), ["a", "b"])
+        tensor([[2., 1.]], dtype=torch.float64)
+    """
+    frame = read_frame(data)
+    if frame is not None and not frame.is_series:
+        missing = [name for name in names if name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"the frame has no column {missing[0]!r}: expected {_listed(names)}, "
+                f"got {_listed(tuple(frame.columns))}; rename its columns, or give an array to go by position"
+            )
+        x = _read_columns(replace(frame, columns={name: frame.columns[name] for name in names}), "inputs")
+    else:
+        x, _ = _read(data, "inputs")
+    if x.ndim == 2 and x.shape[1] != len(names):
+        raise ShapeError(f"there are {x.shape[1]} columns, expected {len(names)}: {_listed(names)}")
+    nothing = x.new_empty((len(x), 0))
+    return Dataset(x, nothing, x[:0], nothing[:0], input_names=tuple(names)).train_input
+
+
 def _require_same_columns(kind: str, train: tuple[str, ...], test: tuple[str, ...]) -> None:
     """Frames bring names along: the test part's must be the training part's, in the same order."""
     if train and test and train != test:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,11 +25,30 @@ else:
 _MOST_ENUMERATED = 7  # inputs
 _MOST_MOVED = 4  # groups
 _HIGHEST = 2  # exponent in a group
+_ROUNDING = 1e-9  # of a number that is 1
+_DENOMINATOR, _SAME = 12, 1e-3  # of an exponent that is one, and how far from it a fitted one is the same
 _EXPONENTS = {name: Fraction(exponent) for name, exponent in EXPONENTS.items()} | {"x": Fraction(1), "abs": Fraction(1)}
 
 
 class _ImpossibleError(Exception):
     """A sum of different dimensions, or a function of something that is no pure number."""
+
+
+@dataclass(frozen=True)
+class _Logarithm:
+    """A sum of logarithms of quantities: other units move it by a constant, which a number beside it can make up for.
+
+    Args:
+        of: dimension of the quantity whose logarithm it is.
+        scaled: whether a number before it may have any unit.
+    """
+
+    of: Dimension
+    scaled: bool = False
+
+
+_Measure: TypeAlias = Dimension | _Logarithm | None
+"""What is known of the unit of a part of a formula; None where a number may give it any."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,7 @@ class Dimensions:
 
     def allow(self, tree: Tree) -> bool:
         """Whether a formula is possible: a number other than 0 and ±1 may have any unit, nothing else may."""
+        # A logarithm of a quantity is possible with a number added, as log(x/x0) = log(x) − log(x0).
         try:
             found = self._of(tree)
         except _ImpossibleError:
@@ -76,38 +96,97 @@ class Dimensions:
         factor = min((base, *(_moved(base, chosen, step) for step in steps)), key=_size)
         return Groups(tuple(map(float, factor)), tuple(tuple(map(float, group)) for group in chosen))
 
-    def _of(self, tree: Tree) -> Dimension | None:
-        """The dimension of a tree, None where a constant may give it any."""
+    def _of(self, tree: Tree) -> _Measure:
         match tree:
             case Input(index):
                 return self.inputs[index]
             case Curve():
-                return self._of_curve(tree)
+                return _of_curve(tree, None if tree.name == "0" else self._of(tree.child))
             case Sum(terms):
-                known = {found for term in terms if (found := self._of(term)) is not None}
-                if len(known) > 1:
-                    raise _ImpossibleError
-                return known.pop() if known else None
+                shifted = any(isinstance(term, Curve) and _may_have_unit(term.d) for term in terms)
+                return _of_sum([self._of(term) for term in terms], shifted)
             case Product(factors):
-                found = NONE
-                parts = [self._of(factor) for factor in factors]
-                for part in parts:
-                    found = None if found is None or part is None else times(found, part)
-                return found
+                return _of_product([self._of(factor) for factor in factors])
 
-    def _of_curve(self, curve: Curve) -> Dimension | None:
-        if curve.name == "0":
-            return None
-        inner = self._of(curve.child)
-        argument = None if abs(curve.a) != 1 else inner
-        exponent = _EXPONENTS.get(curve.name)
-        if exponent is not None:
-            value = None if argument is None else to_power(argument, exponent)
-        elif argument in {None, NONE}:
-            value = NONE
-        else:
+
+def _of_sum(parts: Sequence[_Measure], shifted: bool) -> _Measure:
+    """Of terms, with a number among them or not."""
+    logarithms = [part for part in parts if isinstance(part, _Logarithm)]
+    known = {part for part in parts if part is not None and not isinstance(part, _Logarithm)}
+    known |= {NONE for part in logarithms if not part.scaled}
+    if len(known) > 1:
+        raise _ImpossibleError
+    dimension = known.pop() if known else None
+    unit = NONE
+    for part in logarithms:
+        unit = times(unit, part.of)
+    return dimension if shifted or unit == NONE else _Logarithm(unit, scaled=dimension is None)
+
+
+def _of_product(parts: Sequence[_Measure]) -> Dimension | None:
+    found: Dimension | None = NONE
+    for part in parts:
+        if isinstance(part, _Logarithm):
             raise _ImpossibleError
-        return value if abs(curve.c) == 1 else None
+        found = None if found is None or part is None else times(found, part)
+    return found
+
+
+def _of_curve(curve: Curve, inner: _Measure) -> _Measure:
+    """Of c·f(a·inner + b) + d."""
+    if isinstance(inner, _Logarithm):
+        return _of_logarithm(curve, inner)
+    if curve.name == "0":
+        return NONE if _is_one(curve.d) else None
+    argument = _with_offset(None if _may_have_unit(curve.a) else inner, curve.b)
+    is_free = _may_have_unit(curve.c)
+    if curve.name == "log" and curve.d == 0 and argument is not None and argument != NONE:
+        return _Logarithm(to_power(argument, _exponent(curve.c)), scaled=is_free)
+    exponent = _EXPONENTS.get(curve.name)
+    if exponent is not None:
+        value = None if argument is None else to_power(argument, exponent)
+    elif argument in {None, NONE} or curve.name == "sgn" or (curve.name == "log" and _may_have_unit(curve.d)):
+        value = NONE
+    else:
+        raise _ImpossibleError
+    return _with_offset(None if is_free else value, curve.d)
+
+
+def _with_offset(dimension: Dimension | None, offset: float) -> Dimension | None:
+    """Of a quantity and a number that is added, which has its unit unless it is 1."""
+    if not _is_one(offset):
+        return dimension
+    if dimension not in {None, NONE}:
+        raise _ImpossibleError
+    return NONE
+
+
+def _of_logarithm(curve: Curve, inner: _Logarithm) -> _Measure:
+    """Of c·f(a·inner + b) + d, where a number that is added may make up for the unit inside."""
+    within = to_power(inner.of, _exponent(curve.a))
+    is_free = inner.scaled or _may_have_unit(curve.a * curve.c)
+    if curve.name == "exp":  # exp(a·log(x) + b) = eᵇ·xᵃ
+        value = None if curve.b != 0 or _may_have_unit(curve.c) else within
+        return _with_offset(value, curve.d)
+    if curve.name == "x" and curve.b == curve.d == 0:
+        return _Logarithm(to_power(within, _exponent(curve.c)), is_free)
+    if not (_may_have_unit(curve.b) or (curve.name == "x" and _may_have_unit(curve.d))):
+        raise _ImpossibleError
+    return _of_curve(curve, None if inner.scaled else NONE)
+
+
+def _is_one(number: float) -> bool:
+    return abs(abs(number) - 1) <= _ROUNDING
+
+
+def _may_have_unit(number: float) -> bool:
+    return number != 0 and not _is_one(number)
+
+
+def _exponent(number: float) -> Fraction:
+    """A power as a fraction, a simple one where it is near one."""
+    simple = Fraction(number).limit_denominator(_DENOMINATOR)
+    return simple if abs(simple - number) < _SAME else Fraction(number)
 
 
 def _solution(matrix: sympy.Matrix, target: Dimension) -> tuple[Fraction, ...] | None:

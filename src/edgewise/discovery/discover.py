@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from edgewise.data import as_dataset
+from edgewise.data import as_dataset, inputs_by_name
 from edgewise.discovery.dimensions import Dimensions
 from edgewise.discovery.formulas import SELECTIONS, Front
 from edgewise.discovery.rules import Rules
-from edgewise.discovery.search import Search, Settings
+from edgewise.discovery.search import Question, Search, Settings, fingerprint
 from edgewise.discovery.units import dimension
 from edgewise.errors import OptionError, ShapeError
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
 from edgewise.network import Options, check_names
-from edgewise.primitives import get_primitive, primitives
+from edgewise.primitives import Primitive, get_primitive, primitives
 from edgewise.training import LiveLine, sample_weights
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Discovery:
         network: the network of the pick before its constants were made exact, in the user's units.
         stages: what was done, a line each.
         finished: names of the stages of the search that came to their ends.
-        rules: what the formulas could be made of; a search by other rules begins anew.
+        question: what was asked; a search that is asked another begins anew.
         outliers: rows that were left out, counted from 0, shape (K,).
     """
 
@@ -51,7 +51,7 @@ class Discovery:
     network: KAN
     stages: tuple[str, ...]
     finished: tuple[str, ...]
-    rules: Rules
+    question: Question
     outliers: Tensor
 
     @property
@@ -68,21 +68,41 @@ class Discovery:
         """Values of a formula.
 
         Args:
-            x: inputs, shape (N, I): a tensor, an array or a frame.
+            x: inputs, shape (N, I): a tensor or an array, or a frame that has a column for each of their names.
             index: of the formula within `formulas`; the pick if not given.
 
         Returns:
             Predictions of shape (N,).
 
         Raises:
+            DataError: the inputs hold NaN or infinite values, or a frame lacks a column.
             OptionError: there is no formula of this index.
+            ShapeError: the inputs are not as many as those of the search.
+
+        Example:
+            >>> import torch, edgewise as ew
+            >>> x = torch.linspace(1, 2, 50, dtype=torch.float64).unsqueeze(1)
+            >>> ew.discover(x, x[:, 0] ** 2).predict([[3.0], [0.5]])
+            tensor([9.0000, 0.2500], dtype=torch.float64)
         """
-        inputs = as_dataset(x).train_input
         if index is not None and not -len(self.formulas) <= index < len(self.formulas):
             raise OptionError(f"there are {len(self.formulas)} formulas, counted from 0; got the index {index}")
         model = self.model if index is None else self.formulas[index].model
+        inputs = inputs_by_name(x, model.input_names)
         with torch.no_grad():
             return model(inputs).squeeze(-1)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which constants of the pick were made simpler, and how the other formulas compare with it, a line each."""
+        pick = self.formulas.picked
+        refused = (
+            f"not picked: {each.expression}, {each.description_length - pick.description_length:+.1f} bits, "
+            f"a loss of {each.loss:.3g} rather than {pick.loss:.3g}"
+            for each in self.formulas
+            if not each.pick
+        )
+        return (*self.model.options.notes, *refused)
 
     def plot(self) -> Figure:
         """Loss against complexity of the formulas."""
@@ -130,23 +150,24 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         units: such as "m/s^2", or "1" for a pure number: one for each input and the last one for y, or by the names of
             the inputs and of y. Then dimensionless groups are tried first, and sums of different units are ruled out;
             numbers in a formula may have units.
-        weights: how much each row counts, shape (N,), 0 or more: 1/σ² for values with errors σ. Networks, the last
-            stage, are trained without them.
+        weights: how much each row counts, shape (N,), 0 or more: 1/σ² for values with errors σ. Formulas are fitted and
+            judged by them; smooth fits that only look for structure, and networks, the last stage, go without.
         noise: standard deviation of the errors of y, 0 or more: the search ends where no more than that is left; or
             "auto" to have it judged by the data.
         robust: leave out rows that are far from what the others say.
         primitives: names of the functions that a formula may have, beside numbers, sums and products; all registered
             ones, those of your own too, if not given.
-        forbidden: names of functions that it may not have.
+        forbidden: names of functions that it may not have, nor what is made of them, as gaussian is of exp.
         max_complexity: the most nodes that a formula may have.
         model_selection: "best" picks the least description length, "accuracy" the least loss, "simplest" the simplest
             formula whose loss is at most 1.5 times the least.
         start: formulas to begin with, as far as the rules allow them: symbolic networks, or a former discovery in the
-            same table, which is resumed: stages that came to their ends by the same rules are not repeated.
+            same table, which is resumed: where table, weights, noise and rules are the same, stages that came to their
+            ends are not repeated, other than networks, whose search is as long as there is time.
         max_time: seconds after which nothing new is tried, positive.
         jobs: processes that search at the same time, −1 for as many as there are cores.
         progress: show what is done, and the best formula so far, on standard error.
-        seed: fixes what is random: a search that ends by itself, before 0.85 max_time, gives the same formulas again.
+        seed: fixes what is random: a search that ends by itself, before 0.4 max_time, gives the same formulas again.
 
     Returns:
         The formulas.
@@ -186,28 +207,20 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         math.inf if max_complexity is None else max_complexity,
         _dimensions(units, options),
     )
-    settings = Settings(
+    counted = None if weights is None else sample_weights(weights, x)
+    rows = torch.arange(len(x)) if counted is None else counted.nonzero().flatten()
+    x, target, counted = x[rows], target[rows], None if counted is None else counted[rows]
+    question = Question(
         rules=rules,
         noise=None if isinstance(noise, str) else float(noise),
         robust=robust,
-        jobs=jobs,
-        seed=seed,
-        started=started,
-        max_time=max_time,
+        table=fingerprint(x, target, counted),
     )
-    counted = None if weights is None else sample_weights(weights, x)
-    rows = torch.arange(len(x)) if counted is None else counted.nonzero().flatten()
+    settings = Settings(question=question, jobs=jobs, seed=seed, started=started, max_time=max_time)
     models = [each.model for each in start.formulas] if isinstance(start, Discovery) else start
-    finished = start.finished if isinstance(start, Discovery) and start.rules == rules else ()
+    finished = start.finished if isinstance(start, Discovery) and start.question == question else ()
     with LiveLine() if progress else nullcontext() as shown:
-        search = Search(
-            x[rows],
-            target[rows],
-            None if counted is None else counted[rows],
-            options,
-            settings,
-            _ignore if shown is None else shown.write,
-        )
+        search = Search(x, target, counted, options, settings, None if shown is None else shown.write)
         formulas = search.run(_checked(models, x.shape[1]), finished)
     front = Front.of([formula for formula, _ in formulas], model_selection)
     return Discovery(
@@ -215,22 +228,26 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         network=next(network for formula, network in formulas if formula.model is front.picked.model),
         stages=(*search.stages, f"picked {SELECTIONS[model_selection].meaning} of {len(formulas)}"),
         finished=tuple(search.finished),
-        rules=rules,
+        question=question,
         outliers=rows[~search.kept],
     )
 
 
-def _ignore(line: str) -> None:
-    """Tell nobody."""
-
-
 def _forbidden(allowed: Sequence[str] | None, forbidden: Sequence[str]) -> frozenset[str]:
-    """Names of the registered functions that may not occur."""
-    found = {get_primitive(name).name for name in forbidden}
+    """Names of the registered functions that may not occur, or are made of one that may not, as gaussian is of exp."""
+    found = {each.name for name in forbidden for each in primitives() if _has(each, get_primitive(name))}
     if allowed is not None:
         kept = {get_primitive(name).name for name in allowed}
         found |= {primitive.name for primitive in primitives()} - kept
     return frozenset(found - _ALWAYS)
+
+
+def _has(primitive: Primitive, part: Primitive) -> bool:
+    """Whether a primitive is another one, or its expression has the other's function in it."""
+    u = sympy.Symbol("u")
+    function = part.expression(u).func
+    named = issubclass(function, sympy.Function) and part.expression(u) == function(u)
+    return primitive.name == part.name or (named and bool(primitive.expression(u).has(function)))
 
 
 def _dimensions(units: Sequence[str] | Mapping[str, str] | None, options: Options) -> Dimensions | None:

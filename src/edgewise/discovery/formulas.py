@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from edgewise.expressions import expression_latex
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
 from edgewise.symbolic import FormulaFunction, description_length, formula_function, size_of_expression
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from edgewise import plot
 else:
     plot = LazyModule("edgewise.plot")
-    sympy = LazyModule("sympy")
 
 _CLOSE = 1.5  # times the least loss: as good, to those who want it simple
 _EXACT = 1e-18  # of the largest loss: nothing is left
@@ -125,7 +125,7 @@ class Front(Sequence[Formula]):
         """The table in LaTeX, a row per formula; it needs the package booktabs."""
         lines = [r"\begin{tabular}{rrrrl}", r"\toprule", r"complexity & loss & $R^2$ & bits & formula \\", r"\midrule"]
         for row in self.rows:
-            shown = sympy.latex(_rounded(row.expression))
+            shown = expression_latex(row.expression, _DIGITS)
             figures = f"{row.complexity} & {_in_latex(row.loss)} & {row.r2:z.6f} & {row.description_length:.0f}"
             lines.append(rf"{figures} & ${shown}$ \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
@@ -152,11 +152,6 @@ class Front(Sequence[Formula]):
                 f"{row.expression}{mark}"
             )
         return "\n".join(lines)
-
-
-def _rounded(expression: sympy.Expr) -> Any:
-    """With a few digits of each number."""
-    return expression.xreplace({value: sympy.Float(value, _DIGITS) for value in expression.atoms(sympy.Float)})
 
 
 def _in_latex(value: float) -> str:

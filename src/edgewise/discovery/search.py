@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from edgewise.discovery.outliers import inliers, smooth_inliers
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, STAGES, Finding, front, solve
+from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.surrogate import errors_are_relative, noise_level
 from edgewise.discovery.tree import (
     Input,
@@ -39,7 +41,7 @@ _SNAPPED = 8  # formulas whose constants are made exact where the data allow
 _CLOSE = 40.0  # bits, what round constants may save
 _STEPS = 60
 _SHARE_OF_SEARCH = 0.85  # of the time
-_SHARE_WITH_CONSTANTS = 0.95  # of the time; the rest is for the step that is under way then
+_SHARE_WITH_CONSTANTS = 0.9  # of the time; the rest is for the step that is under way then
 _ORDINARY = (1e-3, 1e3)  # columns of other magnitudes are searched in units of their own
 _ROWS = 10_000  # for constants
 _LEAST_RELATIVE = 1e-3  # of the median of y: errors of smaller values are no smaller
@@ -49,23 +51,44 @@ _MOST_ROUNDS = 3  # of leaving out outliers
 Watch = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to search.
+@dataclass(frozen=True)
+class Question:
+    """What a search was asked. A search that goes on with another's formulas begins anew where it is asked another.
 
     Args:
         rules: what formulas may be made of.
         noise: standard deviation of the errors of y, or None to have it judged by the data.
         robust: whether rows far from what the others say are left out.
+        table: fingerprint of the rows and their weights.
+    """
+
+    rules: Rules
+    noise: float | None
+    robust: bool
+    table: str
+
+
+def fingerprint(*tensors: Tensor | None) -> str:
+    """A text that is the same for the same tensors only."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(b"none" if tensor is None else repr(tuple(tensor.shape)).encode() + tensor.numpy().tobytes())
+    return found.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to search.
+
+    Args:
+        question: what is asked.
         jobs: processes.
         seed: fixes what is random.
         started: monotonic time from which the time counts.
         max_time: seconds.
     """
 
-    rules: Rules
-    noise: float | None
-    robust: bool
+    question: Question
     jobs: int
     seed: int
     started: float
@@ -82,7 +105,7 @@ class Search:
         weights: how much each row counts, above 0, shape (N,); None where nothing is known.
         options: names of inputs and target.
         settings: how to search.
-        watch: told of every step.
+        watch: told of every step; nobody is if not given.
     """
 
     x: Tensor
@@ -90,7 +113,7 @@ class Search:
     weights: Tensor | None
     options: Options
     settings: Settings
-    watch: Watch
+    watch: Watch | None
     stages: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
@@ -110,7 +133,7 @@ class Search:
             floor=0.0,
             deadline=settings.started + _SHARE_OF_SEARCH * settings.max_time,
             seed=settings.seed,
-            rules=settings.rules,
+            rules=settings.question.rules,
         )
         self.kept = torch.ones_like(y, dtype=torch.bool)
 
@@ -134,7 +157,7 @@ class Search:
 
     def _search(self, start: Sequence[KAN]) -> None:
         everything = self.everything
-        if self.settings.robust and not everything.is_constant:
+        if self.settings.question.robust and not everything.is_constant:
             self._keep(smooth_inliers(everything))
         for _ in range(_MOST_ROUNDS):
             problem = self._problem()
@@ -142,7 +165,7 @@ class Search:
             stages = [stage for stage in STAGES if stage.name not in self.finished]
             self.found = known
             self._report("", solve(problem, stages=stages, found=known, jobs=self.settings.jobs, report=self._report))
-            if not self.settings.robust or problem.is_constant or time.monotonic() > problem.deadline:
+            if not self.settings.question.robust or problem.is_constant or time.monotonic() > problem.deadline:
                 break
             kept = inliers(evaluate(self.found[0].tree, everything.x) - everything.y, everything)
             if torch.equal(kept, self.kept):
@@ -162,8 +185,9 @@ class Search:
         problem = self._rows()
         if problem.is_constant:
             return problem
-        if self.settings.noise is not None:
-            return replace(problem, noise=self.settings.noise / self.unit / problem.spread, noise_is_given=True)
+        noise = self.settings.question.noise
+        if noise is not None:
+            return replace(problem, noise=noise / self.unit / problem.spread, noise_is_given=True)
         return replace(problem, noise=noise_level(problem.x, problem.y, problem.scale, problem.seed))
 
     def _rows(self) -> Problem:
@@ -174,7 +198,7 @@ class Search:
         """How large the errors of y are thought to be, up to a common factor."""
         if self.weights is not None:
             return (self.weights / self.weights.mean()).rsqrt()
-        spans_decades = self.settings.noise is None and column_transforms(self.y) == ("log",)
+        spans_decades = self.settings.question.noise is None and column_transforms(self.y) == ("log",)
         if spans_decades and errors_are_relative(self.x / self.units, inner, self.settings.seed):
             return inner.abs().clamp_min(_LEAST_RELATIVE * float(inner.abs().median()))
         return torch.ones_like(inner)
@@ -193,14 +217,16 @@ class Search:
             self.noted = best.error
             self._note(f"{best.stage}: error {best.error:.2g} of the target's spread")
         self.found = found
-        if stage and came_to_its_end:
+        # Networks are searched for in a share of the time: with more of it there may be more of them.
+        if stage and came_to_its_end and stage != Networks.name:
             self.finished.append(stage)
-        if stage:
+        if stage and self.watch is not None:
             self.watch(f"{stage} done; best so far: {self._shown(best.tree)}  (error {best.error:.2g})")
 
     def _note(self, line: str) -> None:
         self.stages.append(line)
-        self.watch(line)
+        if self.watch is not None:
+            self.watch(line)
 
     def _shown(self, tree: Tree) -> str:
         """A formula with short numbers, for a line of progress."""
@@ -224,7 +250,7 @@ class Search:
         for tree in distinct:
             network = self._network(tree)
             formula = rated(exact.get(tree, network), x, y, scale=scale, weights=weights)
-            if formula is not None and (tree == flat or formula.complexity <= self.settings.rules.most_complex):
+            if formula is not None and (tree == flat or formula.complexity <= problem.rules.most_complex):
                 formulas.append((formula, network))
         return formulas
 
@@ -255,10 +281,12 @@ class Search:
         model = network_of(tree_of(canonical(network_of(tree, few.x))), few.x, hold=True)
         y, weights = few.y.unsqueeze(1), few.scale**-2
         self._fit(model, few.x, y, weights)
-        model, _ = snapped(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
-        model, _ = rounded(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
+        model, snaps = snapped(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
+        model, rounds = rounded(model, few.x, y, MeanSquaredError(), weights, deadline=self._deadline)
         self._fit(model, few.x, y, weights)
-        return self._network(tree_of(model))
+        # A number that is 1 exactly has no unit any more, and what it made up for may be impossible.
+        simple = tree_of(model)
+        return self._network(simple, (*snaps, *rounds)) if problem.rules.allow(simple) else self._network(tree)
 
     def _fit(self, model: KAN, x: Tensor, y: Tensor, weights: Tensor) -> None:
         """Fit all constants together in the time that is left."""
@@ -266,13 +294,14 @@ class Search:
         if left > 0:
             fit(model, x, y, weights=weights, steps=_STEPS, solver="lm", max_time=left)
 
-    def _network(self, tree: Tree) -> KAN:
+    def _network(self, tree: Tree, notes: tuple[str, ...] = ()) -> KAN:
         """The network of a formula in the user's units."""
+        options = replace(self.options, notes=notes)
         if self.unit != 1 or bool((self.units != 1).any()):
             inputs: dict[int, Tree] = {i: scaled(Input(i), 1 / unit) for i, unit in enumerate(self.units.tolist())}
             tree = scaled(substituted(tree, inputs), self.unit)
-            return canonical(network_of(tree, self.x, self.options))
-        return network_of(tree, self.x, self.options)
+            return canonical(network_of(tree, self.x, options))
+        return network_of(tree, self.x, options)
 
 
 def _plain(tree: Tree, x: Tensor) -> Tree:

@@ -49,7 +49,7 @@ def auto_symbolic(
         loss: "mse", "cross_entropy" or a `Loss`; labels are smoothed a little, so that curves keep a shape.
         primitives: names to try; all registered ones if not given.
         tolerance: factor by which a name may raise the root of the held-out loss, 1 or more.
-        max_time: stop naming after this many seconds; edges that are left stay numeric.
+        max_time: stop naming after this many seconds; edges that are left stay numeric, and constants as they are.
         seed: fixes the hold-out.
 
     Returns:
@@ -75,13 +75,13 @@ def auto_symbolic(
     chosen = None if primitives is None else [get_primitive(name) for name in primitives]
     rows = HeldOut.split(model, data, loss, seed)
     deadline = math.inf if max_time is None else time.monotonic() + max_time
-    sharp = sharpened(model, rows.x, rows.y, loss=rows.loss, held_out=(rows.x_held, rows.y_held))
+    sharp = sharpened(model, rows.x, rows.y, loss=rows.loss, held_out=(rows.x_held, rows.y_held), deadline=deadline)
     beam = NamingBeam(sharp, rows, chosen, tolerance=tolerance, deadline=deadline)
     first = beam.one_by_one()
-    found = [_finished(first, rows)]
+    found = [_finished(first, rows, deadline)]
     reached = found[0].score
     if reached > _EXACT * rows.spread and time.monotonic() <= deadline:
-        found += [_finished(naming, rows) for naming in beam.others(first, reached)]
+        found += [_finished(naming, rows, deadline) for naming in beam.others(first, reached)]
     best = min(found, key=lambda each: (len(nameable_edges(each.model)), each.bits(rows)))
     notes = (*best.edges.values(), *best.constants, *_alternatives(best, found, rows))
     return best.model.rebuilt(best.model.all_layers, notes=notes)
@@ -98,7 +98,7 @@ def _alternatives(best: Naming[Any], found: Sequence[Naming[Any]], rows: HeldOut
             yield f"nearly as good, {more:.1f} bits longer: {', '.join(names)}; {errors}"
 
 
-def _finished(naming: Naming[Model], rows: HeldOut) -> Naming[Model]:
+def _finished(naming: Naming[Model], rows: HeldOut, deadline: float) -> Naming[Model]:
     """Canonical constants, all refitted, exact ones where the data allow."""
     final = canonical(naming.model)
     rows.refit(final, _FINAL_STEPS)
@@ -107,6 +107,6 @@ def _finished(naming: Naming[Model], rows: HeldOut) -> Naming[Model]:
         return replace(naming, constants=(refused,))
     notes: list[str] = []
     if not nameable_edges(final):
-        final, notes = snapped(final, rows.x, rows.y, rows.loss)
+        final, notes = snapped(final, rows.x, rows.y, rows.loss, deadline=deadline)
         rows.refit(final, _FINAL_STEPS)
     return replace(Naming.of(final, rows, size_of_network(final)), edges=naming.edges, constants=tuple(notes))

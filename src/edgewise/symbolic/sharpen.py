@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TypeVar
 
 from torch import Tensor
@@ -19,7 +21,13 @@ _WORTH_REFINING = 1.5  # factor by which the root of the loss must fall per doub
 
 
 def sharpened(
-    model: Model, x: Tensor, y: Tensor, *, loss: Loss, held_out: tuple[Tensor, Tensor] | None = None
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    loss: Loss,
+    held_out: tuple[Tensor, Tensor] | None = None,
+    deadline: float = math.inf,
 ) -> Model:
     """Refine and refit as long as that pays: sharper curves are easier to name.
 
@@ -29,6 +37,7 @@ def sharpened(
         y: targets as the loss takes them.
         loss: the loss.
         held_out: inputs and targets to judge by; the training rows if not given.
+        deadline: monotonic time after which no finer grid is tried.
 
     Returns:
         A new network, on finer grids where the loss fell by more than noise would let it.
@@ -37,15 +46,13 @@ def sharpened(
     best = model.copied()
     rows.refit(best, _REFIT_STEPS)
     score = rows.score(best)
-    while True:
-        finer = _doubled(best, len(x))
-        if finer is None:
-            return best
+    while time.monotonic() < deadline and (finer := _doubled(best, len(x))) is not None:
         rows.refit(finer, _REFIT_STEPS)
         reached = rows.score(finer)
         if not reached * _WORTH_REFINING < score:
-            return best
+            break
         best, score = finer, reached
+    return best
 
 
 def _doubled(model: Model, samples: int) -> Model | None:

@@ -48,7 +48,7 @@ class Ridge:
         """Formulas for every way to share a power between the factor and the curve."""
         few = problem.thinned(_ROWS)
         inputs = [
-            i for i in range(few.x.shape[1]) if bool((few.x[:, i] > 0).all()) and float(few.x[:, i].log().std()) > 0
+            i for i, column in enumerate(problem.x.T) if bool((column > 0).all()) and float(few.x[:, i].log().std()) > 0
         ]
         if len(inputs) < 2:
             return

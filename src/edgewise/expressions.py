@@ -8,6 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import sympy
 
+_GREEK = {
+    *(
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+    ),
+    *("pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+    *("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"),
+}
 _SPECIAL = {"\\": r"\backslash{}", "~": r"\sim{}", "^": r"\wedge{}"} | {mark: f"\\{mark}" for mark in "#$%&_{}"}
 
 
@@ -64,11 +84,24 @@ def as_latex(name: str, expression: sympy.Expr, digits: int | None = None) -> st
         >>> print(as_latex("y", sympy.Symbol("a_b") / 2))
         y = \frac{\mathrm{a\_b}}{2}
     """
+    return f"{latex_name(name)} = {expression_latex(expression, digits)}"
+
+
+def expression_latex(expression: sympy.Expr, digits: int | None = None) -> str:
+    """An expression in LaTeX; see `as_latex`.
+
+    Args:
+        expression: any.
+        digits: significant digits of constants; as many as they need if not given.
+
+    Returns:
+        Mathematics without its delimiters.
+    """
     import sympy  # noqa: PLC0415 - takes half a second
 
     names: dict[Any, str] = {symbol: latex_name(str(symbol)) for symbol in expression.free_symbols}
     shown = expression.xreplace(_rounded(expression, digits))
-    return f"{latex_name(name)} = {sympy.latex(shown, symbol_names=names, full_prec=False)}"
+    return sympy.latex(shown, symbol_names=names, full_prec=False)
 
 
 def text_name(name: str) -> str:
@@ -90,15 +123,17 @@ def latex_name(name: str) -> str:
         name: such as x_1, or "mass (kg)".
 
     Returns:
-        Mathematics: letters with an index as such, other names upright with their special characters escaped.
+        Mathematics: letters with an index as such, the Greek ones too, other names upright with their special
+        characters escaped.
 
     Example:
-        >>> print(latex_name("x12"), latex_name("mass_kg"))
-        x_{12} \mathrm{mass\_kg}
+        >>> print(latex_name("x12"), latex_name("theta"), latex_name("mass_kg"))
+        x_{12} \theta \mathrm{mass\_kg}
     """
-    letter = re.fullmatch(r"([A-Za-z])_?(\d*)", name)
-    if letter:
-        return f"{letter[1]}_{{{letter[2]}}}" if letter[2] else letter[1]
+    letter = re.fullmatch(r"([A-Za-z]+)_?(\d*)", name)
+    if letter and (len(letter[1]) == 1 or letter[1] in _GREEK):
+        shown = letter[1] if len(letter[1]) == 1 else f"\\{letter[1]}"
+        return f"{shown}_{{{letter[2]}}}" if letter[2] else shown
     escaped = "".join(_SPECIAL.get(mark, mark) for mark in " ".join(name.split())).replace(" ", r"\ ")
     return rf"\mathrm{{{escaped}}}"
 
