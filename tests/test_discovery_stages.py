@@ -26,6 +26,7 @@ from edgewise.discovery.stages.modulated import modulated
 from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.stages.polynomials import Polynomials, Quotients
 from edgewise.discovery.stages.products import Products
+from edgewise.discovery.stages.relevant import Relevant
 from edgewise.discovery.stages.ridge import Ridge
 from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
@@ -376,6 +377,39 @@ def test_a_curve_of_one_input_times_a_function_of_the_others(uniform, factor):
     y = x[:, 1] ** 2 - (1.5 * factor * x[:, 0]).sin() * (x[:, 1] * x[:, 2]).exp()
     # What stands still is a sum of two terms: x1², and the function of the others times the curve in its middle.
     assert solve(problem(x, y), stages=(Products(), Curves(), Sums(), Structure()))[0].error < EXACT
+
+
+def asked_by_relevant(x, y, noise=0.0):
+    """The inputs of the smaller problems that a table of many inputs is reduced to."""
+    asked = []
+    list(Relevant().propose(problem(x, y, noise), lambda smaller: asked.append(smaller.x) or []))
+    return [[i for i, own in enumerate(x.T) if any(torch.equal(own, left) for left in each.T)] for each in asked]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_inputs_that_tell_nothing_are_left_out(uniform, noise, factor):
+    x = uniform(0.5, 2.5, 500, 9)
+    y = x[:, 7] * (x[:, 2] + 2 * factor * x[:, 4]).exp().log1p()
+    y = y + noise * y.std() * torch.randn(500, generator=torch.Generator().manual_seed(4), dtype=F64)
+    assert asked_by_relevant(x, y, noise) == [[2, 4, 7]]
+
+
+def test_inputs_that_matter_a_little_stay(uniform):
+    x = uniform(0.5, 2.5, 500, 8)
+    assert asked_by_relevant(x, x.prod(dim=1)) == []  # all matter
+    assert asked_by_relevant(x[:, :5], x[:, 0]) == []  # few inputs are no burden
+    (kept,) = asked_by_relevant(x, x[:, 0] * x[:, 1] + 0.2 * x[:, 2]) or [[0, 1, 2]]
+    assert {0, 1, 2} <= set(kept)
+
+
+def test_a_formula_of_some_of_many_inputs(uniform, factor):
+    x = uniform(0.5, 2.5, 400, 7)
+    y = factor * x[:, 5] * (x[:, 1] + 2 * x[:, 3]).exp().log1p()
+    stages = (Relevant(), Products(), Curves(), Strip(), Curves.deep(), Structure())
+    (best, *_) = solve(problem(x, y), stages=stages)
+    assert best.error < EXACT
+    assert best.stage == Relevant.name
+    assert inputs_in(best.tree) == {1, 3, 5}
 
 
 def test_structure_is_not_solved_when_the_time_is_over(uniform):

@@ -26,6 +26,7 @@ from edgewise.discovery.stages.inverse import Inverse
 from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.stages.polynomials import Polynomials, Quotients
 from edgewise.discovery.stages.products import Products
+from edgewise.discovery.stages.relevant import Relevant
 from edgewise.discovery.stages.ridge import Ridge
 from edgewise.discovery.stages.strip import Strip
 from edgewise.discovery.stages.structure import Structure
@@ -50,22 +51,23 @@ from edgewise.symbolic import Size, canonical, description_length
 from edgewise.training import fit
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
-SMOOTH: tuple[Stage, ...] = (
-    Products(), Polynomials(), Quotients(), Curves(), Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(),
-    SurroundedQuotients(), FactoredQuotients(), Varying(), Inverse(), Combined(), Surrounded.deep(), Additive(),
-    Curves.deepest(),
+_FIRST: tuple[Stage, ...] = (Products(), Polynomials(), Quotients(), Curves())
+_OTHERS: tuple[Stage, ...] = (
+    Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(), SurroundedQuotients(), FactoredQuotients(), Varying(),
+    Inverse(), Combined(), Surrounded.deep(), Additive(), Curves.deepest(),
 )  # fmt: skip
+SMOOTH: tuple[Stage, ...] = (*_FIRST, *_OTHERS)
 """Stages that need no more than seconds, for formulas without jumps and kinks."""
 DIRECT: tuple[Stage, ...] = (*SMOOTH, Breaks())
 """Stages that need no more than seconds."""
-STAGES: tuple[Stage, ...] = (Dimensional(), *SMOOTH, Structure(), Breaks(), Networks())
+STAGES: tuple[Stage, ...] = (Dimensional(), *_FIRST, Relevant(), *_OTHERS, Structure(), Breaks(), Networks())
 _KEPT = 8
 _DEEPEST = 3
 _REFITTED = 2  # formulas of a stage whose constants are fitted together
 _STEPS = 20
 _ROWS, _NOISY_ROWS = 300, 4000
 _PROMISING = 0.5  # error from which that is worth the time
-_QUICK, _QUICK_FOR_MANY = 4, 12  # stages that are tried before a formula of few, or of many constants is believed
+_QUICK, _QUICK_FOR_MANY = len(_FIRST), 13  # stages before a formula of few, or of many constants is believed
 _PLAIN = 5  # complexity of a formula than which there is hardly a simpler one
 _SIMPLE = 20  # complexity of a formula that is believed as soon as it leaves noise
 _REGULAR, _FEW = 40, 3  # complexity of such a formula, if it has no more constants than few
