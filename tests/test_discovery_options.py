@@ -178,7 +178,7 @@ def test_constants_are_made_exact_only_where_units_allow(uniform):
     """A number that is 1 has no unit, so that x + t is no sum of a length and a time."""
     x = uniform(0.5, 3, 100, 2)
     y = x[:, 0] + x[:, 1]
-    found = discover(x, y, names=["x", "t"], units=["m", "s", "m"], max_time=10)
+    found = discover(x, y, names=["x", "t"], units=["m", "s", "m"], max_time=4)
     x_symbol, t_symbol = sympy.symbols("x t")
     assert not any(sympy.simplify(each.expression - x_symbol - t_symbol) == 0 for each in found.formulas)
 
@@ -376,9 +376,9 @@ def test_functions_of_one_s_own(jobs, own, uniform):
 def test_formulas_of_limited_size(uniform):
     x = uniform(0.5, 2, 200, 2)
     y = x[:, 0] * (-x[:, 1]).exp() + 0.1 * x[:, 0] ** 2
-    found = discover(x, y, max_complexity=6, max_time=10)
+    found = discover(x, y, max_complexity=6, max_time=5)
     assert all(formula.complexity <= 6 for formula in found.formulas)
-    assert len(discover(x, y, max_complexity=1, max_time=5).formulas) == 1
+    assert len(discover(x, y, max_complexity=1, max_time=2).formulas) == 1
 
 
 @pytest.mark.parametrize(
@@ -675,7 +675,7 @@ def test_progress_shows_the_best_formula_so_far(uniform, capfd):
 @pytest.mark.parametrize("seed", range(20))
 def test_pure_noise_is_a_constant_at_every_draw(seed):
     generator = torch.Generator().manual_seed(seed)
-    x = torch.rand((200, 3), generator=generator, dtype=F64)
+    x = torch.rand((200, 1 + seed % 3), generator=generator, dtype=F64)
     y = 5 + torch.randn(200, generator=generator, dtype=F64)
     found = discover(x, y, seed=seed)
     assert found.formula.is_number
