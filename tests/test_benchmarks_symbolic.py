@@ -132,6 +132,10 @@ def test_rows_are_measured_and_summed_up(tmp_path, monkeypatch):
     assert summary.rates(summary.read(folder)) in shown
     assert "| Nguyen, Keijzer, Livermore, Jin | 0 | 3 | 1 | 67% | 67% | 85% | NO |" in text
     assert "| another | 0 | 0 |" in text
+    assert "pyoperon" not in shown
+    Rows(folder / "rivals.jsonl").append(failed | {"case": "Nguyen-1", "contender": "pyoperon 0"})
+    summary.main()
+    assert "| pyoperon | 0 | 1 | 0% | 0% |" in readme.read_text()
 
 
 def test_the_subset_of_the_rivals_is_every_fifth_problem():

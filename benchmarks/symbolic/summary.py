@@ -133,10 +133,13 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--readme", type=Path, default=README)
     options = parser.parse_args()
-    rows = read(options.results)
-    options.results.with_suffix(".md").write_text(report(rows, Rows(options.results / FILE).all()), encoding="utf-8")
+    rows, rivals = read(options.results), Rows(options.results / FILE).all()
+    options.results.with_suffix(".md").write_text(report(rows, rivals), encoding="utf-8")
+    block = rates(rows)
+    if rivals:
+        block += f"\n\nOn 30 of the problems, in the same time (10 s at least):\n\n{beside(rows, rivals)}"
     before, _, rest = options.readme.read_text(encoding="utf-8").partition(START)
-    options.readme.write_text(f"{before}{START}\n{rates(rows)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    options.readme.write_text(f"{before}{START}\n{block}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
