@@ -317,6 +317,13 @@ def test_what_is_made_of_a_forbidden_function_does_not_occur_either(uniform):
         assert not formula.expression.has(sympy.exp)
 
 
+def test_powers_are_shown_without_the_functions_they_are_made_of(uniform):
+    x = uniform(0.5, 3, 100, 1)
+    found = discover(x, 1.2 * x[:, 0] ** (1 / 3), forbidden=["exp", "log"], max_time=10)
+    assert found.formulas.picked.r2 > 1 - 1e-12
+    assert not found.formula.has(sympy.exp, sympy.log)
+
+
 def test_only_given_functions_occur(uniform):
     x = uniform(-2, 2, 200, 2)
     y = x[:, 0] * x[:, 1] + (2 * x[:, 1]).sin()
@@ -336,6 +343,7 @@ def test_unknown_functions_are_refused(uniform):
 def test_names_of_a_tree():
     tree = sum_of(Curve("sin", monomial({0: 2.0, 1: -1.0})), Curve("x", Input(0), c=2.0), Curve("0", Input(0), d=3.0))
     assert sorted(names(tree)) == ["1/x", "sin", "x^2"]
+    assert list(names(power(Curve("sin", Input(0)), 1 / 3))) == ["sin"]
     assert Rules(frozenset({"cos"})).allow(tree)
     assert not Rules(frozenset({"1/x"})).allow(tree)
     assert not Rules(most_complex=2).allow(tree)

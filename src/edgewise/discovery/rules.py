@@ -59,6 +59,8 @@ def names(tree: Tree) -> Iterator[str]:
     match tree:
         case Input():
             return
+        case Curve("exp", Curve("log", child)):  # a power, and shown as one
+            yield from names(child)
         case Curve(name, child):
             if name not in _ARITHMETIC:
                 yield name
