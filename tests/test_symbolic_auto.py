@@ -1,6 +1,7 @@
 """auto_symbolic: names that the whole network can live with, and reasons where there are none."""
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -268,6 +269,7 @@ def test_grids_are_refined_while_that_pays():
     assert grids(finer) == {40}
     before, after = (float(mse.value(m(data.test_input).detach(), data.test_target)) for m in (model, finer))
     assert after < 1e-4 * before
+    assert grids(sharpened(model, x, y, loss=mse, deadline=time.monotonic())) == {5}
 
 
 def test_noise_and_few_rows_stop_the_refinement():

@@ -286,7 +286,8 @@ class Search:
         self._fit(model, few.x, y, weights)
         # A number that is 1 exactly has no unit any more, and what it made up for may be impossible.
         simple = tree_of(model)
-        return self._network(simple, (*snaps, *rounds)) if problem.rules.allow(simple) else self._network(tree)
+        possible = problem.rules.dimensions is None or problem.rules.dimensions.allow(simple)
+        return self._network(simple, (*snaps, *rounds)) if possible else self._network(tree)
 
     def _fit(self, model: KAN, x: Tensor, y: Tensor, weights: Tensor) -> None:
         """Fit all constants together in the time that is left."""
