@@ -639,7 +639,7 @@ def test_the_unit_of_a_column_that_never_changes_goes_with_it(tmp_path):
     [
         (("--weights", "q"), "'q'"),
         (("--weights", "a", "--inputs", "a"), "no inputs are left"),
-        (("--units", "m"), "units are needed"),
+        (("--units", "m"), "--units: 3 are needed, those of a, b and y, in this order"),
         (("--units", "m,parsnip,s"), "'parsnip' is not known"),
         (("--forbid", "sinn"), "closest are 'sin'"),
         (("--start", "nowhere"), "nowhere"),

@@ -9,6 +9,7 @@ import torch
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.solver import EXACT, solve
 from edgewise.discovery.stages.additive import Additive
+from edgewise.discovery.stages.curves import Curves
 from edgewise.discovery.stages.polynomials import Polynomials
 from edgewise.discovery.tree import Curve, Input, constant, inputs_in, monomial, sum_of
 
@@ -22,10 +23,10 @@ def problem(x, y, noise=0.0):
 
 
 def solved(given):
-    """The error of the first good formula that is proposed, curves solved as usual."""
+    """The error of the first good formula that is proposed, each curve named by polynomials and primitives."""
 
     def inner(smaller):
-        return [each.tree for each in solve(smaller, depth=1)]
+        return [each.tree for each in solve(smaller, depth=1, stages=(Polynomials(), Curves(), Curves.deep()))]
 
     return next((error for tree in Additive().propose(given, inner) if (error := given.error(tree)) < 1e-6), math.inf)
 

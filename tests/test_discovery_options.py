@@ -633,7 +633,7 @@ def test_a_given_noise_decides_when_the_search_ends(sigma, ends, uniform, normal
     x = uniform(0.5, 2, 400, 2)
     y = x[:, 0] * x[:, 1] + 0.1 * normal(400)
     problem = Problem(x, y, torch.ones_like(y), 0.0, 0.0, time.monotonic() + 9, 0)
-    problem = replace(problem, noise=sigma / problem.spread, noise_is_given=True)
+    problem = replace(problem, noise=sigma / problem.spread, noise_freedom=math.inf)
     tree = monomial({0: 1.0, 1: 1.0})
     assert is_noise(Finding(tree, problem.error(tree), "test"), problem) is ends
     wrong = monomial({0: 1.0})

@@ -28,7 +28,7 @@ from runner import Job, add_options, complete, forget
 import edgewise as ew
 
 RESULTS = Path(__file__).parents[1] / "results" / "symbolic"
-NOISES = (0.0, 0.01, 0.1)
+NOISES = (0.0, 0.001, 0.01, 0.1)
 ROWS, NOISY_ROWS = 1000, 10_000  # SRBench allows the latter
 RANDOM_SEED = 9205421
 RANDOM_COUNT = 100

@@ -134,13 +134,16 @@ def _read(table: str, target: str, options: dict[str, Any]) -> tuple[Dataset, Te
 
 
 def _units(options: dict[str, Any], data: Dataset) -> Sequence[str] | None:
-    """The units of the inputs that are left and of the target: columns that tell nothing have gone with theirs."""
+    """The units of the inputs that are left and of the target: columns of --inputs that tell nothing go with theirs."""
     units, inputs = options["units"], options["inputs"]
-    if units is None or inputs is None:
-        return units
-    named = [name for name in inputs if name != options["weights"]]
+    if units is None:
+        return None
+    named = [name for name in inputs or data.input_names if name != options["weights"]]
     if len(units) != len(named) + 1:
-        return units  # too few or too many, which is said where they are read
+        raise click.UsageError(
+            f"--units: {len(named) + 1} are needed, those of {', '.join(named)} and {data.target_names[0]}, in this "
+            f"order, with 1 for a pure number; got {len(units)}: {', '.join(units)}"
+        )
     *of_inputs, of_target = units
     known = dict(zip(named, of_inputs, strict=True))
     return [*(known[name] for name in data.input_names), of_target]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from edgewise.discovery.noise import with_judged_noise
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.solver import DIRECT, EXACT, Finding, is_noise, solve
-from edgewise.discovery.surrogate import noise_level
 from edgewise.discovery.tree import Curve, Product, network_of, scaled, tree_of
 from edgewise.discovery.view import View
 from edgewise.kan import KAN
@@ -133,10 +133,10 @@ def _has_values(formula: KAN, x: Tensor) -> bool:
 
 def _formula(problem: Problem) -> Finding | None:
     """The best formula if it leaves nothing, or nothing but noise."""
-    noise = noise_level(problem.x, problem.y, problem.scale, problem.seed)
-    if noise > NOISY:
+    judged = with_judged_noise(problem)
+    if judged.noise > NOISY:
         now = time.monotonic()
-        noisy = replace(problem, noise=noise, deadline=now + _SHARE_FOR_NOISY * (problem.deadline - now))
+        noisy = replace(judged, deadline=now + _SHARE_FOR_NOISY * (problem.deadline - now))
         best = solve(noisy, stages=DIRECT)[0]
         if is_noise(best, noisy):
             return best

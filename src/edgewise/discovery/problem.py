@@ -40,7 +40,8 @@ class Problem:
         deadline: monotonic time after which nothing new is begun.
         seed: fixes what is random.
         rules: what formulas may be made of.
-        noise_is_given: whether the noise is known, and no guess.
+        noise_freedom: degrees of freedom by which the noise is known: those of replicates, infinite where it is given,
+            0 where it is a guess.
     """
 
     x: Tensor
@@ -51,7 +52,7 @@ class Problem:
     deadline: float
     seed: int
     rules: Rules = field(default_factory=Rules)
-    noise_is_given: bool = False
+    noise_freedom: float = 0.0
 
     @property
     def spread(self) -> float:
@@ -148,7 +149,7 @@ class Problem:
 
     def _by_neighbours(self) -> Problem:
         """With less noise where neighbours in one input tell that there is less."""
-        is_settled = self.noise == 0 or self.noise_is_given or self.is_constant
+        is_settled = self.noise == 0 or self.noise_freedom > 0 or self.is_constant
         if self.x.shape[1] != 1 or len(self.y) < _FEWEST or is_settled:
             return self
         return replace(self, noise=min(self.noise, self.roughness() / self.spread))

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from edgewise.data import column_transforms
 from edgewise.discovery.formulas import Formula, rated
+from edgewise.discovery.noise import with_judged_noise
 from edgewise.discovery.outliers import inliers, smooth_inliers
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.solver import EXACT, STAGES, Finding, front, solve
 from edgewise.discovery.stages.networks import Networks
-from edgewise.discovery.surrogate import errors_are_relative, noise_level
+from edgewise.discovery.surrogate import errors_are_relative
 from edgewise.discovery.tree import (
     Input,
     Tree,
@@ -187,8 +188,8 @@ class Search:
             return problem
         noise = self.settings.question.noise
         if noise is not None:
-            return replace(problem, noise=noise / self.unit / problem.spread, noise_is_given=True)
-        return replace(problem, noise=noise_level(problem.x, problem.y, problem.scale, problem.seed))
+            return replace(problem, noise=noise / self.unit / problem.spread, noise_freedom=math.inf)
+        return with_judged_noise(problem)
 
     def _rows(self) -> Problem:
         whole, kept = self.everything, self.kept

@@ -77,7 +77,7 @@ _NOISE = 3e-4  # errors below are no noise that a measurement has
 _UNEXPLAINED = 0.5  # error of a formula that explains little
 _CLEARLY = 0.5  # factor by which one that explains far more lowers it
 _FEWEST_ROWS = 50
-_SIGMAS = 3.0  # by which the root mean square of a given noise may be above its expectation
+_SIGMAS = 3.0  # by which the root mean square of what is left may be above a noise that is known
 _ROUNDING = 1e-13  # errors below differ by chance
 _BETTER = 0.99  # factor by which a more complex formula has to lower the error to be worth showing
 
@@ -319,10 +319,21 @@ def _leaves_only_noise(finding: Finding, problem: Problem) -> bool:
 
 @torch.no_grad()
 def is_noise(finding: Finding, problem: Problem) -> bool:
-    """Whether a formula leaves no more than the noise if that is given, else nothing that inputs could explain."""
-    if problem.noise_is_given and not problem.floor:
-        return finding.error <= (1 + _SIGMAS / math.sqrt(2 * len(problem.y))) * problem.noise
-    if problem.floor or finding.error < _NOISE or len(problem.y) < _FEWEST_ROWS:
+    """Whether a formula leaves no more than noise.
+
+    Returns:
+        Where the noise is known, whether the root mean square of what is left is within three standard errors of it, as
+        an F-test of the lack of fit has it. Where it is not given, inputs must not explain any of what is left, either.
+    """
+    if problem.floor:
+        return False
+    if problem.noise_freedom:
+        standard_error = math.sqrt(0.5 / len(problem.y) + 0.5 / problem.noise_freedom)
+        if finding.error > (1 + _SIGMAS * standard_error) * problem.noise:
+            return False
+        if math.isinf(problem.noise_freedom):
+            return True
+    if finding.error < _NOISE or len(problem.y) < _FEWEST_ROWS:
         return False
     predicted = evaluate(finding.tree, problem.x)
     return looks_like_noise(problem.x, (predicted - problem.y) / problem.scale, predicted, problem.seed)
