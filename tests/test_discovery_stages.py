@@ -335,9 +335,9 @@ def test_joined_inputs(uniform):
 
 
 def test_inputs_joined_with_a_factor_and_bent(uniform, factor):
-    x = uniform(-2, 2, 600, 2)
+    x = uniform(-2, 2, 400, 2)
     assert found_by_structure(x, (2 * x[:, 0] - 0.3 * factor * x[:, 1]).cos()) < EXACT
-    x = uniform(0.5, 3, 600, 3)
+    x = uniform(0.5, 3, 400, 3)
     z = x[:, 0].sqrt() - 2 * factor * x[:, 1].log()
     assert found_by_structure(x, x[:, 2] ** 2 * z.sin()) < EXACT
 
@@ -373,7 +373,7 @@ def test_a_product_of_changing_sign(uniform, factor):
 
 
 def test_a_curve_of_one_input_times_a_function_of_the_others(uniform, factor):
-    x = uniform(-1, 1, 800, 3)
+    x = uniform(-1, 1, 400, 3)
     y = x[:, 1] ** 2 - (1.5 * factor * x[:, 0]).sin() * (x[:, 1] * x[:, 2]).exp()
     # What stands still is a sum of two terms: x1², and the function of the others times the curve in its middle.
     assert solve(problem(x, y), stages=(Products(), Curves(), Sums(), Structure()))[0].error < EXACT
