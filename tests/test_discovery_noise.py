@@ -133,3 +133,15 @@ def test_a_law_behind_repeated_measurements(uniform, normal):
     a, b = sympy.symbols("a b")
     assert sympy.simplify(found.formula * b / a**2).is_number
     assert float(found.formula.subs({a: 1, b: 1})) == pytest.approx(3, rel=0.01)
+
+
+@pytest.mark.parametrize("freedom", [30, math.inf])
+def test_what_is_known_of_the_noise_is_not_known_of_a_part(freedom, uniform):
+    """A curve that a smooth fit gives has less noise than its table; neighbours tell how much less."""
+    x = uniform(0, 1, 300, 2)
+    problem = replace(problem_of(x, x[:, 0] * x[:, 1]), noise=0.2, noise_freedom=freedom)
+    part = problem.part(x[:, :1], (3 * x[:, 0]).sin(), floor=0.05)
+    assert part.noise_freedom == 0
+    assert part.noise < 0.01
+    same = problem.of_inputs(x[:, :1])  # other inputs, the same values
+    assert (same.noise, same.noise_freedom) == (problem.noise, freedom)

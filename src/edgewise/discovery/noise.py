@@ -39,7 +39,7 @@ def with_judged_noise(problem: Problem) -> Problem:
     noise = noise_level(problem.x, problem.y, problem.scale, problem.seed)
     pure = pure_error(problem.x, problem.y, problem.scale)
     if pure.freedom < _FEWEST:
-        return replace(problem, noise=noise)
+        return problem.guessing(noise)
     return replace(problem, noise=min(noise, pure.size / problem.spread), noise_freedom=pure.freedom)
 
 

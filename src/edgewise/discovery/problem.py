@@ -129,8 +129,13 @@ class Problem:
 
     def part(self, x: Tensor, y: Tensor, floor: float) -> Problem:
         """The problem of a part of y, known up to an error relative to the spread of that part."""
-        noise, rules = min(self.noise, floor), self.rules.of_part()
-        return replace(self, x=x, y=y, scale=torch.ones_like(y), floor=floor, noise=noise, rules=rules)._by_neighbours()
+        rules = self.rules.of_part()
+        known = replace(self, x=x, y=y, scale=torch.ones_like(y), floor=floor, rules=rules)
+        return known.guessing(min(self.noise, floor))._by_neighbours()
+
+    def guessing(self, noise: float) -> Problem:
+        """The same rows with a guess of their noise, relative to the spread of y, in place of what is known of it."""
+        return replace(self, noise=noise, noise_freedom=0.0)
 
     def of_inputs(self, x: Tensor) -> Problem:
         """The same target as a function of other inputs."""

@@ -167,7 +167,7 @@ def _solved(problem: Problem, values: Tensor, rows: Tensor, solve: Solve) -> Tre
     if size < _NEGLIGIBLE * whole:
         return constant(mean if abs(mean) > _NEGLIGIBLE * whole else 0.0)
     noise = min(problem.noise * whole / size, smooth_error(x, y, problem.seed))
-    part = replace(problem.of_inputs(x), y=y, scale=problem.scale[rows], noise=noise)
+    part = replace(problem.some(rows), y=y).guessing(noise)
     return next(iter(solve(part)), constant(mean))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from scipy.optimize import fminbound
@@ -50,7 +49,7 @@ class Combined:
             if inner.is_constant:
                 continue
             if search is _best_with_a_ratio:  # which is not exact before all constants are fitted together
-                inner = replace(inner, noise=max(inner.noise, inner.roughness() / inner.spread))
+                inner = inner.guessing(max(inner.noise, inner.roughness() / inner.spread))
             for tree in solve(inner):
                 yield substituted(tree, {0: combination})
 

@@ -39,7 +39,7 @@ def _everywhere(problem: Problem, solve: Solve) -> Iterator[Tree]:
     if inverse.has_poles:
         return
     noise = noise_level(inverse.x, inverse.y, inverse.scale, inverse.seed)
-    for tree in solve(replace(inverse, noise=noise)):
+    for tree in solve(inverse.guessing(noise)):
         yield Curve("1/x", tree)
 
 
@@ -55,7 +55,7 @@ def _above_noise(problem: Problem, solve: Solve) -> Iterator[Tree]:
     capped = error.clamp_min(_LEAST_ERROR * float(error.median()))
     inverse = replace(few, y=1 / few.y, scale=capped)
     noise = noise_level(inverse.x, inverse.y, inverse.scale, inverse.seed)
-    for tree in solve(replace(inverse, noise=min(noise, 1 / inverse.spread))):
+    for tree in solve(inverse.guessing(min(noise, 1 / inverse.spread))):
         yield Curve("1/x", _sharpened(tree, replace(inverse, scale=error)))
 
 
