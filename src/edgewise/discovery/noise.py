@@ -11,7 +11,7 @@ from torch import Tensor
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.surrogate import noise_level
 
-_FEWEST = 10  # degrees of freedom, whose estimate is off by a quarter at most
+_FEWEST = 10  # degrees of freedom, of which the estimate has a standard error of a fifth
 
 
 @dataclass(frozen=True)
