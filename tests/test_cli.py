@@ -621,8 +621,32 @@ def test_discover_takes_units_weights_and_a_start(tmp_path):
     result = run("discover", path, *options, "--units", "kg,m/s,J", "--out", out)
     assert "dimensional analysis: error" in result.stdout
     assert "E = m*v**2/2\n" in result.stdout
-    again = run("discover", path, *options, "--start", out, "--inputs", "v,m", "--max-complexity", "20", "--robust")
-    assert "E = " in again.stdout
+    again = run("discover", path, *options, "--start", out, "--inputs", "m,v", "--max-complexity", "20", "--robust")
+    assert "E = m*v**2/2\n" in again.stdout
+    line = refused("discover", path, *options, "--start", out, "--inputs", "v,m", code=2)
+    assert f"--start: the inputs of {out} are m, v, those of the search v, m" in line
+
+
+@pytest.mark.parametrize(
+    ("weights", "code", "message"),
+    [
+        ([2] * 6, 2, "--weights: column 'w' is left out: it is 2 in every row"),
+        ([1, 1, -3, 2, -1, 0], 1, "weights.csv: the weights in column 'w' go down to -3; expected 0 or more"),
+    ],
+)
+def test_discover_says_what_is_wrong_with_weights(tmp_path, weights, code, message):
+    path = tmp_path / "weights.csv"
+    path.write_text("x,y,w\n" + "".join(f"{x},{x * x},{w}\n" for x, w in enumerate(weights)))
+    assert message in refused("discover", path, "--target", "y", "--weights", "w", code=code)
+
+
+def test_discover_does_not_begin_with_curves(table, tmp_path):
+    data = edgewise.read_table(table, target="y")
+    model = edgewise.KAN([2, 1])
+    path = tmp_path / "curves.kan"
+    model.rebuilt(model.all_layers, input_names=data.input_names).save(path)
+    line = refused("discover", table, "--target", "y", "--start", path, code=2)
+    assert f"--start: the network of {path} has edges without names" in line
 
 
 @pytest.mark.slow
@@ -637,7 +661,7 @@ def test_the_unit_of_a_column_that_never_changes_goes_with_it(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--weights", "q"), "'q'"),
+        (("--weights", "q"), "--weights: there is no column 'q'; there are a, b"),
         (("--weights", "a", "--inputs", "a"), "no inputs are left"),
         (("--units", "m"), "--units: 3 are needed, those of a, b and y, in this order"),
         (("--units", "m,parsnip,s"), "'parsnip' is not known"),

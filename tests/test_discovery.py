@@ -47,7 +47,7 @@ def assert_sound(found, x, y):
         predicted = row.model(x).detach()[:, 0]
         assert row.loss == pytest.approx(float((predicted - y).square().mean()), rel=1e-9, abs=1e-30)
         assert math.isfinite(row.description_length)
-    assert found.formula == found.formulas.picked.expression
+    assert found.formula == found.formulas.picked.formula
     assert found.model is found.formulas.picked.model
     assert isinstance(found.network, KAN)
     assert torch.equal(found.predict(x), found.model(x).detach()[:, 0])
@@ -280,7 +280,7 @@ def test_units_of_any_size_are_met(size):
 
 def formula(complexity, loss, bits):
     return Formula(
-        expression=sympy.Integer(complexity),
+        formula=sympy.Integer(complexity),
         complexity=complexity,
         loss=loss,
         r2=1 - loss,
@@ -341,7 +341,7 @@ def test_figures_of_a_formula():
     off = y + 3
     expected = 1 - 9 / float(off.var(correction=0))
     assert rated(model, x, off).r2 == pytest.approx(expected, rel=1e-9)
-    assert exact.complexity == sum(1 for _ in sympy.preorder_traversal(exact.expression))
+    assert exact.complexity == sum(1 for _ in sympy.preorder_traversal(exact.formula))
 
 
 def test_formulas_without_values_are_none():

@@ -180,7 +180,7 @@ def test_constants_are_made_exact_only_where_units_allow(uniform):
     y = x[:, 0] + x[:, 1]
     found = discover(x, y, names=["x", "t"], units=["m", "s", "m"], max_time=4)
     x_symbol, t_symbol = sympy.symbols("x t")
-    assert not any(sympy.simplify(each.expression - x_symbol - t_symbol) == 0 for each in found.formulas)
+    assert not any(sympy.simplify(each.formula - x_symbol - t_symbol) == 0 for each in found.formulas)
 
 
 def test_dimensional_analysis_finds_a_law_of_few_groups(uniform):
@@ -305,8 +305,8 @@ def test_forbidden_functions_do_not_occur(uniform):
     y = x[:, 0] * (-x[:, 1]).exp()
     found = discover(x, y, forbidden=["exp", "x^0.5"], max_time=5)
     for formula in found.formulas:
-        assert not formula.expression.has(sympy.exp)
-        assert not any(power.exp == sympy.Rational(1, 2) for power in formula.expression.atoms(sympy.Pow))
+        assert not formula.formula.has(sympy.exp)
+        assert not any(power.exp == sympy.Rational(1, 2) for power in formula.formula.atoms(sympy.Pow))
 
 
 def test_what_is_made_of_a_forbidden_function_does_not_occur_either(uniform):
@@ -314,7 +314,7 @@ def test_what_is_made_of_a_forbidden_function_does_not_occur_either(uniform):
     y = 3 * (-((x[:, 0] - 1) ** 2)).exp()
     assert discover(x, y, primitives=["gaussian"], max_time=20).formula.has(sympy.exp)
     for formula in discover(x, y, forbidden=["exp"], max_time=5).formulas:
-        assert not formula.expression.has(sympy.exp)
+        assert not formula.formula.has(sympy.exp)
 
 
 def test_powers_are_shown_without_the_functions_they_are_made_of(uniform):
@@ -330,7 +330,7 @@ def test_only_given_functions_occur(uniform):
     found = discover(x, y, primitives=["sin", "x^2"], max_time=30)
     assert float((found.predict(x) - y).abs().max()) < 1e-9
     for formula in found.formulas:
-        assert {type(each) for each in formula.expression.atoms(sympy.Function)} <= {sympy.sin}
+        assert {type(each) for each in formula.formula.atoms(sympy.Function)} <= {sympy.sin}
 
 
 def test_unknown_functions_are_refused(uniform):
@@ -379,6 +379,7 @@ def test_functions_of_one_s_own(jobs, own, uniform):
     found = discover(x, x[:, 0] * bump(x[:, 1]) + x[:, 1] ** 2, jobs=jobs, max_time=60)
     x0, x1 = sympy.symbols("x0 x1")
     assert sympy.expand(found.formula - x0 * sympy.Function(own)(x1) - x1**2) == 0
+    assert found.question.own == (own,)  # a search that did not know it has not tried it
 
 
 def test_formulas_of_limited_size(uniform):
@@ -414,7 +415,7 @@ def test_options_out_of_range(options, uniform):
 
 def formula(complexity, loss, bits):
     return Formula(
-        expression=sympy.Symbol("x") ** complexity,
+        formula=sympy.Symbol("x") ** complexity,
         complexity=complexity,
         loss=loss,
         r2=1 - loss,
@@ -464,7 +465,18 @@ def test_notes_say_what_became_simple_and_what_was_not_picked(uniform):
     others = [each for each in found.formulas if not each.pick]
     refused = [note for note in found.notes if note.startswith("not picked: ")]
     assert len(refused) == len(others) > 0
-    assert all(str(each.expression) in note for each, note in zip(others, refused, strict=True))
+    assert all(str(each.formula) in note for each, note in zip(others, refused, strict=True))
+    assert not any("in units of" in note for note in found.notes)
+
+
+def test_notes_name_the_units_in_which_constants_became_simple(uniform, normal):
+    x, noise = uniform(0.5, 2, 400, 1), normal(400)
+    found = discover(1e9 * x, 1e-12 * (2.5 * x[:, 0] ** 2 + 0.05 * noise), names=["length"], max_time=10)
+    notes = found.model.options.notes
+    assert notes[0] == "constants below are those of a table with length in units of 1e+09, y in units of 1e-11"
+    assert any(note.startswith("constant ") and note.endswith("taken as 0.25") for note in notes[1:])
+    length = sympy.Symbol("length")
+    assert float(found.formula.subs(length, 2e9)) == pytest.approx(1e-11, rel=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------ start and cores
@@ -480,6 +492,8 @@ def test_a_search_goes_on_from_what_is_known(uniform):
     before = discover(x, y, forbidden=["exp"], max_time=4)
     after = discover(x, y, start=[each.model for each in before.formulas], max_time=20)
     assert float((after.predict(x) - y).abs().max()) < 1e-9
+    alone = discover(x, y, start=after.model)
+    assert alone.formula == after.formula
     again = discover(x, y, start=after)
     assert again.formula == after.formula
     assert not any("done" in stage for stage in again.stages)
@@ -493,9 +507,9 @@ def test_a_search_that_is_asked_something_else_begins_anew(uniform, monkeypatch)
     assert before.finished == (Polynomials.name,)
     begun = []
 
-    def watched(problem, *, stages, **others):
-        begun.append([stage.name for stage in stages])
-        return solve(problem, stages=(), **others)
+    def watched(problem, *, stages, finished, **others):
+        begun.append([stage.name for stage in stages if stage.name not in finished])
+        return solve(problem, stages=(), finished=finished, **others)
 
     monkeypatch.setattr("edgewise.discovery.search.solve", watched)
     discover(x, y, start=before)
@@ -525,9 +539,9 @@ def test_stages_that_were_done_are_not_repeated(uniform, monkeypatch):
     before = discover(x, y, max_time=6, forbidden=["sin", "cos", "log"])
     begun = []
 
-    def watched(problem, *, stages, **others):
-        begun.extend(stage.name for stage in stages)
-        return solve(problem, stages=(), **others)
+    def watched(problem, *, stages, finished, **others):
+        begun.extend(stage.name for stage in stages if stage.name not in finished)
+        return solve(problem, stages=(), finished=finished, **others)
 
     monkeypatch.setattr("edgewise.discovery.search.solve", watched)
     after = discover(x, y, start=before, max_time=5, forbidden=["sin", "cos", "log"])
@@ -581,7 +595,7 @@ def test_ctrl_c_within_a_stage_keeps_its_proposals(uniform, monkeypatch):
     x = uniform(0.5, 2, 100, 2)
     found = discover(x, x[:, 0] ** 2 + 0.1 * (9 * x[:, 1]).sin(), max_time=30)
     assert found.finished == (Polynomials.name,)
-    assert any(formula.expression.has(sympy.Symbol("x0")) for formula in found.formulas)
+    assert any(formula.formula.has(sympy.Symbol("x0")) for formula in found.formulas)
     assert any(stage.startswith("interrupted") for stage in found.stages)
 
 
@@ -602,7 +616,7 @@ def test_given_formulas_keep_the_rules(uniform):
     before = discover(x, y, max_time=10)
     assert before.formula == sympy.exp(sympy.Symbol("x0"))
     after = discover(x, y, start=before, forbidden=["exp", "sinh", "cosh", "tanh"], max_time=3)
-    assert not any(formula.expression.has(sympy.exp) for formula in after.formulas)
+    assert not any(formula.formula.has(sympy.exp) for formula in after.formulas)
 
 
 def test_going_on_with_a_constant(uniform):

@@ -1,6 +1,7 @@
 """auto_symbolic: names that the whole network can live with, and reasons where there are none."""
 
 import math
+import re
 import time
 from dataclasses import replace
 
@@ -124,6 +125,9 @@ def test_a_name_that_spoils_the_network_is_refused_with_a_reason(curved):
     (reason,) = [note for note in named.notes if note.startswith("edge (0, 1, 0)")]
     assert reason.startswith("edge (0, 1, 0): kept as a curve; the best name, ")
     assert "would raise the error from" in reason
+    errors = [float(found) for found in re.findall(r" to ([^,]+)", reason)]  # of all names that were refused
+    assert len(errors) > 1
+    assert errors == sorted(errors)
     assert not any(note.startswith("constant") for note in named.notes)  # none is exact while curves are left
     x, y = data
     assert float((named(x) - y).detach().square().mean().sqrt()) < 1e-3

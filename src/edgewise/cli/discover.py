@@ -16,6 +16,7 @@ from edgewise.cli import parameters
 from edgewise.cli.models import MODEL_FILE, load_model
 from edgewise.cli.outputs import check_folder, staged
 from edgewise.cli.report import Score, new_table, score_table, scores, show
+from edgewise.errors import DataError
 from edgewise.expressions import as_text, expression_text
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ _FIGURES = ("complexity", "loss", "r2", "description_length")
 @parameters.table
 @click.option("--target", required=True, help="Column to predict.")
 @parameters.inputs
-@click.option("--units", type=parameters.NamesType(), help="Of each input and, last, the target, such as kg,m/s,J.")
+@click.option("--units", type=parameters.NamesType(), help="Of all inputs and, last, the target, such as kg,m/s,J.")
 @click.option("--weights", metavar="COLUMN", help="Column that says how much each row counts, such as 1/error².")
 @click.option("--noise", type=click.FloatRange(0), help="Standard deviation of the target's errors.  [default: judged]")
 @click.option("--robust", is_flag=True, help="Leave out rows that are far from what the others say.")
-@click.option("--functions", type=parameters.NamesType(), help="Functions that may occur, such as sin,exp.")
+@click.option("--functions", type=parameters.NamesType(), help="Functions that may occur, such as sin,x^2,1/x.")
 @click.option("--forbid", type=parameters.NamesType(), help="Functions that may not occur.")
 @click.option("--max-complexity", type=click.IntRange(1), help="The most nodes of a formula.")
 @click.option(
@@ -70,8 +71,8 @@ def discover(table: str, target: str, out: str | None, **options: Any) -> None:
     """
     if out is not None:
         check_folder(out, _FILES)
-    start = () if options["start"] is None else (load_model(options["start"]),)
     data, weights = _read(table, target, options)
+    start = _start(options, data)
     click.echo(repr(data))
     for note in data.notes:
         click.echo(f"note: {note}")
@@ -117,10 +118,14 @@ def _read(table: str, target: str, options: dict[str, Any]) -> tuple[Dataset, Te
         return read(inputs=inputs), None
     data = read(inputs=None if inputs is None else (*(name for name in inputs if name != column), column))
     if column not in data.input_names:
-        raise click.UsageError(
-            f"--weights: there is no column {column!r} of numbers; there are {', '.join(data.input_names)}"
-        )
+        left_out = [note for note in data.notes if note.startswith(f"column {column!r} ")]
+        missing = f"there is no column {column!r}; there are {', '.join(data.input_names)}"
+        raise click.UsageError(f"--weights: {left_out[0] if left_out else missing}")
     place = data.input_names.index(column)
+    weights = data.train_input[:, place]
+    if bool((weights < 0).any()):
+        least = float(weights.min())
+        raise DataError(f"{table}: the weights in column {column!r} go down to {least:g}; expected 0 or more")
     kept = [index for index in range(len(data.input_names)) if index != place]
     if not kept:
         raise click.UsageError(f"no inputs are left beside the weights {column} and the target {target}")
@@ -130,7 +135,23 @@ def _read(table: str, target: str, options: dict[str, Any]) -> tuple[Dataset, Te
         test_input=data.test_input[:, kept],
         input_names=tuple(data.input_names[index] for index in kept),
     )
-    return rest, data.train_input[:, place]
+    return rest, weights
+
+
+def _start(options: dict[str, Any], data: Dataset) -> Sequence[KAN]:
+    """The network to begin with, if there is one: symbolic, and of the inputs of the table."""
+    path = options["start"]
+    if path is None:
+        return ()
+    model = load_model(path)
+    if model.input_names != data.input_names:
+        raise click.UsageError(
+            f"--start: the inputs of {path} are {', '.join(model.input_names)}, those of the search "
+            f"{', '.join(data.input_names)}; they have to be the same, in the same order (--inputs)"
+        )
+    if not model.is_symbolic:
+        raise click.UsageError(f"--start: the network of {path} has edges without names; give one that discover wrote")
+    return (model,)
 
 
 def _units(options: dict[str, Any], data: Dataset) -> Sequence[str] | None:
@@ -216,7 +237,7 @@ def formula_table(found: Discovery) -> Table:
             f"{record.loss:.3g}",
             f"{record.r2:z.6f}",
             f"{record.description_length:.0f}",
-            expression_text(record.expression, SHOWN_DIGITS),
+            expression_text(record.formula, SHOWN_DIGITS),
         )
     return table
 
@@ -228,4 +249,4 @@ def _write_formulas(file: Path, found: Discovery) -> None:
         writer.writerow([*_FIGURES, "pick", "formula"])
         for record in found.formulas:
             figures = [getattr(record, name) for name in _FIGURES]
-            writer.writerow([*figures, "yes" if record.pick else "no", expression_text(record.expression)])
+            writer.writerow([*figures, "yes" if record.pick else "no", expression_text(record.formula)])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ from edgewise.discovery.formulas import SELECTIONS, Front
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.search import Question, Search, Settings, fingerprint
 from edgewise.discovery.units import dimension
-from edgewise.errors import OptionError, ShapeError
+from edgewise.errors import DataError, OptionError, ShapeError
 from edgewise.kan import KAN
 from edgewise.lazy import LazyModule
 from edgewise.network import Options, check_names
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 else:
     sympy = LazyModule("sympy")
 
+_LEAST, _MOST = 1e-150, 1e150  # of y: squares of smaller or larger ones are no numbers any more
 _ALWAYS = {"0", "x"}  # numbers and straight lines are no functions that one could do without
 
 
@@ -57,7 +59,7 @@ class Discovery:
     @property
     def formula(self) -> sympy.Expr:
         """The pick, in the user's names and units."""
-        return self.formulas.picked.expression
+        return self.formulas.picked.formula
 
     @property
     def model(self) -> KAN:
@@ -97,7 +99,7 @@ class Discovery:
         """Which constants of the pick were made simpler, and how the other formulas compare with it, a line each."""
         pick = self.formulas.picked
         refused = (
-            f"not picked: {each.expression}, {each.description_length - pick.description_length:+.1f} bits, "
+            f"not picked: {each.formula}, {each.description_length - pick.description_length:+.1f} bits, "
             f"a loss of {each.loss:.3g} rather than {pick.loss:.3g}"
             for each in self.formulas
             if not each.pick
@@ -130,7 +132,7 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     forbidden: Sequence[str] = (),
     max_complexity: int | None = None,
     model_selection: str = "best",
-    start: Discovery | Sequence[KAN] = (),
+    start: Discovery | KAN | Sequence[KAN] = (),
     max_time: float = 60.0,
     jobs: int = 1,
     progress: bool = False,
@@ -152,19 +154,21 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
             numbers in a formula may have units.
         weights: how much each row counts, shape (N,), 0 or more: 1/σ² for values with errors σ. Formulas are fitted and
             judged by them; smooth fits that only look for structure, and networks, the last stage, go without.
-        noise: standard deviation of the errors of y, 0 or more: the search ends where no more than that is left; or
-            "auto" to have it judged by the data.
+        noise: standard deviation of the errors of y, with weights that of a row of average weight, 0 or more: the
+            search ends where no more than that is left; or "auto" to have it judged by the data.
         robust: leave out rows that are far from what the others say.
-        primitives: names of the functions that a formula may have, beside numbers, sums and products; all registered
-            ones, those of your own too, if not given.
+        primitives: names of the functions that a formula may have, beside numbers, sums and products; powers such as
+            "x^2", "1/x" and "sqrt" have to be named, too. All registered ones, those of your own too, if not given.
         forbidden: names of functions that it may not have, nor what is made of them, as gaussian is of exp.
         max_complexity: the most nodes that a formula may have.
         model_selection: "best" picks the least description length, "accuracy" the least loss, "simplest" the simplest
             formula whose loss is at most 1.5 times the least.
-        start: formulas to begin with, as far as the rules allow them: symbolic networks, or a former discovery in the
-            same table, which is resumed: where table, weights, noise and rules are the same, stages that came to their
-            ends are not repeated, other than networks, whose search is as long as there is time.
-        max_time: seconds after which nothing new is tried, positive.
+        start: formulas to begin with, as far as the rules allow them: symbolic networks whose inputs are in the order
+            of the columns, or a former discovery in the same table, which is resumed: where table, weights, noise and
+            rules are the same, stages that came to their ends are not repeated, other than networks, whose search is
+            as long as there is time.
+        max_time: seconds, positive, of which four fifths are for the search. What is under way is finished, which may
+            take a little longer.
         jobs: processes that search at the same time, −1 for as many as there are cores.
         progress: show what is done, and the best formula so far, on standard error.
         seed: fixes what is random: a search that ends by itself, before 0.4 max_time, gives the same formulas again.
@@ -173,7 +177,8 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         The formulas.
 
     Raises:
-        DataError: the data hold NaN or infinite values, or weights are negative or all zero.
+        DataError: the data hold NaN or infinite values, y is of no size whose square is a number, or weights are
+            negative or all zero.
         ShapeError: there are several targets, or X, y and weights differ in length.
         OptionError: an option is out of range, or a name or a unit is not known.
 
@@ -187,7 +192,7 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     started = time.monotonic()
     if not max_time > 0:
         raise OptionError(f"max_time must be a positive number of seconds, got {max_time!r}")
-    if noise != "auto" and not (isinstance(noise, int | float) and noise >= 0):
+    if noise != "auto" and not (isinstance(noise, Real) and 0 <= float(noise) < math.inf):
         raise OptionError(f"noise is a standard deviation of 0 or more, or 'auto', got {noise!r}")
     if max_complexity is not None and max_complexity < 1:
         raise OptionError(f"max_complexity is a number of nodes of 1 or more, got {max_complexity!r}")
@@ -199,6 +204,9 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     x, target = data.train_input, data.train_target
     if target.shape[1] != 1:
         raise ShapeError(f"discover finds one formula for one target, got {target.shape[1]}; call it for each column")
+    size = float(target.abs().max())
+    if size and not _LEAST < size < _MOST:
+        raise DataError(f"y is of the size {size:.0e}, whose square no number holds; count it in another unit")
     options = Options(
         input_names=check_names(names, x.shape[1], "inputs") or data.input_names, output_names=data.target_names
     )
@@ -214,14 +222,16 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         rules=rules,
         noise=None if isinstance(noise, str) else float(noise),
         robust=robust,
+        own=tuple(rules.own),
         table=fingerprint(x, target, counted),
     )
     settings = Settings(question=question, jobs=jobs, seed=seed, started=started, max_time=max_time)
-    models = [each.model for each in start.formulas] if isinstance(start, Discovery) else start
-    finished = start.finished if isinstance(start, Discovery) and start.question == question else ()
+    models, finished, kept = _models(start), (), None
+    if isinstance(start, Discovery) and start.question == question:
+        finished, kept = start.finished, ~torch.isin(rows, start.outliers)
     with LiveLine() if progress else nullcontext() as shown:
         search = Search(x, target, counted, options, settings, None if shown is None else shown.write)
-        formulas = search.run(_checked(models, x.shape[1]), finished)
+        formulas = search.run(_checked(models, x.shape[1]), finished, kept)
     front = Front.of([formula for formula, _ in formulas], model_selection)
     return Discovery(
         formulas=front,
@@ -235,6 +245,9 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
 
 def _forbidden(allowed: Sequence[str] | None, forbidden: Sequence[str]) -> frozenset[str]:
     """Names of the registered functions that may not occur, or are made of one that may not, as gaussian is of exp."""
+    for option, given in (("primitives", allowed), ("forbidden", forbidden)):
+        if isinstance(given, str):
+            raise OptionError(f"{option} is a list of names, such as [{given!r}]; got the text {given!r}")
     found = {each.name for name in forbidden for each in primitives() if _has(each, get_primitive(name))}
     if allowed is not None:
         kept = {get_primitive(name).name for name in allowed}
@@ -256,6 +269,10 @@ def _dimensions(units: Sequence[str] | Mapping[str, str] | None, options: Option
         return None
     names = (*(options.input_names or ()), *(options.output_names or ()))
     if isinstance(units, Mapping):
+        if len(set(names)) < len(names):
+            raise OptionError(
+                f"the target is named {names[-1]!r} like an input: give the units in a list, inputs first"
+            )
         if set(units) != set(names):
             raise OptionError(
                 f"units are needed for {', '.join(names)}, got them for {', '.join(map(str, units)) or 'none'}; "
@@ -267,8 +284,17 @@ def _dimensions(units: Sequence[str] | Mapping[str, str] | None, options: Option
             f"{len(names)} units are needed, those of {', '.join(names)} in this order, got {units!r}; "
             "give '1' where there is none"
         )
+    if not all(isinstance(unit, str) for unit in units):
+        raise OptionError(f"units are texts such as 'm/s^2', or '1' for a pure number; got {list(units)!r}")
     *inputs, target = map(dimension, units)
     return Dimensions(tuple(inputs), target)
+
+
+def _models(start: Discovery | KAN | Sequence[KAN]) -> Sequence[KAN]:
+    """The networks to begin with."""
+    if isinstance(start, Discovery):
+        return [each.model for each in start.formulas]
+    return [start] if isinstance(start, KAN) else start
 
 
 def _checked(models: Sequence[KAN], inputs: int) -> Sequence[KAN]:

@@ -33,7 +33,7 @@ class Formula:
     """One formula and what it is worth.
 
     Args:
-        expression: SymPy, in the user's names and units.
+        formula: SymPy, in the user's names and units.
         complexity: number of nodes of the expression tree.
         loss: mean square error in the user's units, by the weights of the rows where they have any.
         r2: coefficient of determination in the user's units, by the same weights.
@@ -42,7 +42,7 @@ class Formula:
         pick: whether it is the one to take.
     """
 
-    expression: sympy.Expr
+    formula: sympy.Expr
     complexity: int
     loss: float
     r2: float
@@ -52,7 +52,7 @@ class Formula:
 
     def function(self, backend: str = "numpy") -> FormulaFunction:
         """The formula as a plain function of its columns; see `edgewise.formula_function`."""
-        return formula_function(self.expression, self.model.input_names, backend=backend)
+        return formula_function(self.formula, self.model.input_names, backend=backend)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Front(Sequence[Formula]):
         return plot.draw_pareto(
             [formula.complexity for formula in self.rows],
             [formula.loss for formula in self.rows],
-            [str(formula.expression) for formula in self.rows],
+            [str(formula.formula) for formula in self.rows],
             next(index for index, formula in enumerate(self.rows) if formula.pick),
         )
 
@@ -125,7 +125,7 @@ class Front(Sequence[Formula]):
         """The table in LaTeX, a row per formula; it needs the package booktabs."""
         lines = [r"\begin{tabular}{rrrrl}", r"\toprule", r"complexity & loss & $R^2$ & bits & formula \\", r"\midrule"]
         for row in self.rows:
-            shown = expression_latex(row.expression, _DIGITS)
+            shown = expression_latex(row.formula, _DIGITS)
             figures = f"{row.complexity} & {_in_latex(row.loss)} & {row.r2:z.6f} & {row.description_length:.0f}"
             lines.append(rf"{figures} & ${shown}$ \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
@@ -149,7 +149,7 @@ class Front(Sequence[Formula]):
             mark = "  ← pick" if row.pick else ""
             lines.append(
                 f"{row.complexity:>10}  {row.loss:>10.3g}  {row.r2:>z12.9f}  {row.description_length:>9.1f}  "
-                f"{row.expression}{mark}"
+                f"{row.formula}{mark}"
             )
         return "\n".join(lines)
 
@@ -185,7 +185,7 @@ def rated(
     share = left / max(whole, torch.finfo(y.dtype).tiny)
     size = size_of_expression(expression)
     return Formula(
-        expression=expression,
+        formula=expression,
         complexity=size.nodes,
         loss=loss,
         r2=1 - loss / variance if variance > 0 else 1.0,

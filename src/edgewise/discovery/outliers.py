@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from torch import Tensor
 
-from edgewise.discovery.problem import Problem
+from edgewise.discovery.problem import MEDIAN_OF_NORMAL, Problem
 from edgewise.discovery.surrogate import Surrogate
 
 _SIGMAS = 5.0
-_NORMAL = 1.4826  # a standard deviation, in median absolute deviations of a normal distribution
 _LEAST = 1e-6  # of the median size of the target: no error below it is an outlier
 _MOST_ROUNDS = 8
+_ROWS = 1000  # that a smooth fit looks at
+_AT_A_TIME = 10_000  # rows at which it is evaluated: each takes as many numbers as it has terms
 _MOST_LEFT_OUT = 0.4  # of the rows: beyond, they are no exceptions
 
 
@@ -26,8 +29,12 @@ def smooth_inliers(problem: Problem) -> Tensor:
     """
     kept = torch.ones_like(problem.y, dtype=torch.bool)
     for _ in range(_MOST_ROUNDS):
-        smooth = Surrogate(problem.some(kept))
-        before, kept = kept, inliers(smooth(problem.x) - problem.y, problem)
+        rest = problem.some(kept)
+        if rest.is_constant or time.monotonic() > problem.deadline:
+            break
+        smooth = Surrogate(rest.thinned(_ROWS))
+        predicted = torch.cat([smooth(rows) for rows in problem.x.split(_AT_A_TIME)])
+        before, kept = kept, inliers(predicted - problem.y, problem)
         if torch.equal(before, kept):
             break
     return kept
@@ -45,5 +52,5 @@ def inliers(residual: Tensor, problem: Problem) -> Tensor:
     """
     size = (residual / problem.scale).nan_to_num(nan=torch.inf).abs()
     least = _LEAST * float((problem.y / problem.scale).abs().median())
-    kept = size <= max(_SIGMAS * _NORMAL * float(size.median()), least)
+    kept = size <= max(_SIGMAS * float(size.median()) / MEDIAN_OF_NORMAL, least)
     return kept if float(kept.double().mean()) >= 1 - _MOST_LEFT_OUT else torch.ones_like(kept)

@@ -304,7 +304,7 @@ class _Search:
     def _share_of_time(self, share: float) -> float:
         """The deadline of something that may take a share of the time that is left."""
         now = time.monotonic()
-        return now + share * (self.deadline - now) if math.isfinite(self.deadline) else math.inf
+        return now + share * (self.deadline - now)
 
     def _build_given(self, basis: Basis, domain: Domain, seed: int) -> KAN:
         assert self.width is not None

@@ -177,10 +177,18 @@ class Problem:
         return float((off / error).abs().median()) / MEDIAN_OF_NORMAL
 
     def thinned(self, most: int) -> Problem:
-        """With some of the rows, drawn at random."""
+        """With some of the rows, two or more, drawn at random; their target varies if it does in all rows."""
         if len(self.y) <= most:
             return self
         chosen = torch.randperm(len(self.y), generator=torch.Generator().manual_seed(self.seed))[:most]
+        few = self.of_rows(chosen)
+        if few.is_constant and not self.is_constant:
+            chosen[0], chosen[1] = self.y.argmin(), self.y.argmax()
+            return self.of_rows(chosen)
+        return few
+
+    def of_rows(self, chosen: Tensor) -> Problem:
+        """Some of the rows, with all that is known of the noise."""
         return replace(self, x=self.x[chosen], y=self.y[chosen], scale=self.scale[chosen])
 
     def reduced(self, most: int) -> Problem:
@@ -227,13 +235,11 @@ class Transform:
     """A function of the target that may have a simpler formula, and how to undo it.
 
     Args:
-        name: of it, for messages.
         forward: T.
         slope: its derivative, positive or negative.
         undo: the primitive that gives y back from T(y), for y of one sign; None for the identity.
     """
 
-    name: str
     forward: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
     undo: str | None
@@ -248,22 +254,22 @@ class Transform:
         return tree if self.undo is None else scaled(Curve(self.undo, tree), sign)
 
 
-IDENTITY = Transform("y", lambda y: y, torch.ones_like, None)
+IDENTITY = Transform(lambda y: y, torch.ones_like, None)
 _OF_ONE_SIGN = (
-    Transform("1/y", torch.reciprocal, lambda y: -(y**-2), "1/x"),
-    Transform("y^2", torch.square, lambda y: 2 * y, "sqrt"),
-    Transform("log y", torch.log, torch.reciprocal, "exp"),
-    Transform("1/y^2", lambda y: y**-2, lambda y: -2 * y**-3, "1/sqrt(x)"),
-    Transform("sqrt y", torch.sqrt, lambda y: 0.5 * y**-0.5, "x^2"),
+    Transform(torch.reciprocal, lambda y: -(y**-2), "1/x"),
+    Transform(torch.square, lambda y: 2 * y, "sqrt"),
+    Transform(torch.log, torch.reciprocal, "exp"),
+    Transform(lambda y: y**-2, lambda y: -2 * y**-3, "1/sqrt(x)"),
+    Transform(torch.sqrt, lambda y: 0.5 * y**-0.5, "x^2"),
 )
 _OF_ANY_SIGN = (
-    (math.inf, Transform("exp y", torch.exp, torch.exp, "log")),
-    (math.pi / 2, Transform("sin y", torch.sin, torch.cos, "arcsin")),
-    (math.pi / 2, Transform("tan y", torch.tan, lambda y: 1 + torch.tan(y) ** 2, "arctan")),
-    (1.0, Transform("arcsin y", torch.arcsin, lambda y: (1 - y * y).rsqrt(), "sin")),
-    (1.0, Transform("arctanh y", torch.arctanh, lambda y: (1 - y * y).reciprocal(), "tanh")),
+    (math.inf, Transform(torch.exp, torch.exp, "log")),
+    (math.pi / 2, Transform(torch.sin, torch.cos, "arcsin")),
+    (math.pi / 2, Transform(torch.tan, lambda y: 1 + torch.tan(y) ** 2, "arctan")),
+    (1.0, Transform(torch.arcsin, lambda y: (1 - y * y).rsqrt(), "sin")),
+    (1.0, Transform(torch.arctanh, lambda y: (1 - y * y).reciprocal(), "tanh")),
 )
-_COS = Transform("cos y", torch.cos, lambda y: -torch.sin(y), "arccos")
+_COS = Transform(torch.cos, lambda y: -torch.sin(y), "arccos")
 
 
 def transforms_of(y: Tensor, slack: float = 0.0) -> list[tuple[Transform, float]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgewise.discovery.dimensions import Dimensions
-from edgewise.discovery.tree import Curve, Input, Product, Sum, Tree, complexity
+from edgewise.discovery.tree import Curve, Input, Product, Sum, Tree, shown_complexity
 from edgewise.primitives import LIBRARY, Primitive, primitives
 
 _ARITHMETIC = {"0", "x"}
@@ -31,7 +31,7 @@ class Rules:
         """Whether a formula keeps the rules."""
         return (
             self.allow_names(tree)
-            and complexity(tree) <= self.most_complex
+            and shown_complexity(tree) <= self.most_complex
             and (self.dimensions is None or self.dimensions.allow(tree))
         )
 

@@ -60,12 +60,14 @@ class Question:
         rules: what formulas may be made of.
         noise: standard deviation of the errors of y, or None to have it judged by the data.
         robust: whether rows far from what the others say are left out.
+        own: names of primitives that were registered beside those of the library.
         table: fingerprint of the rows and their weights.
     """
 
     rules: Rules
     noise: float | None
     robust: bool
+    own: tuple[str, ...]
     table: str
 
 
@@ -138,12 +140,15 @@ class Search:
         )
         self.kept = torch.ones_like(y, dtype=torch.bool)
 
-    def run(self, start: Sequence[KAN], finished: Sequence[str]) -> list[tuple[Formula, KAN]]:
+    def run(
+        self, start: Sequence[KAN], finished: Sequence[str] = (), kept: Tensor | None = None
+    ) -> list[tuple[Formula, KAN]]:
         """Search, and rate what was found.
 
         Args:
             start: symbolic networks in the user's units that are known already.
             finished: stages that need not be tried again.
+            kept: rows that are no outliers, bool (N,), where a search that is gone on with has found any.
 
         Returns:
             Formulas, and the network of each before its constants were made exact; one at least.
@@ -151,28 +156,39 @@ class Search:
         self.finished += finished
         with threads_for(self.x.numel() * _SNAPPED):
             try:
-                self._search(start)
+                self._search(start, kept)
             except KeyboardInterrupt:
                 self._note("interrupted: the formulas found so far are returned")
             return self._formulas()
 
-    def _search(self, start: Sequence[KAN]) -> None:
+    def _search(self, start: Sequence[KAN], kept: Tensor | None) -> None:
         everything = self.everything
-        if self.settings.question.robust and not everything.is_constant:
+        if kept is not None:
+            self._keep(kept)
+        elif self.settings.question.robust and not everything.is_constant:
             self._keep(smooth_inliers(everything))
         for _ in range(_MOST_ROUNDS):
             problem = self._problem()
-            known = self._known(start, problem) + self.found
-            stages = [stage for stage in STAGES if stage.name not in self.finished]
-            self.found = known
-            self._report("", solve(problem, stages=stages, found=known, jobs=self.settings.jobs, report=self._report))
+            self.found = self._known(start, problem) + self.found
+            best = solve(
+                problem,
+                stages=STAGES,
+                finished=self.finished,
+                found=self.found,
+                jobs=self.settings.jobs,
+                report=self._report,
+            )
+            self._report("", best)
             if not self.settings.question.robust or problem.is_constant or time.monotonic() > problem.deadline:
                 break
             kept = inliers(evaluate(self.found[0].tree, everything.x) - everything.y, everything)
             if torch.equal(kept, self.kept):
                 break
             self._keep(kept)
-            self.found = [replace(each, error=self._problem().error(each.tree)) for each in self.found]
+            problem = self._problem()
+            known = [] if problem.is_constant else self.found
+            self.found = [replace(each, error=problem.error(each.tree)) for each in known]
+            self.noted = None
             self.finished.clear()
 
     def _keep(self, kept: Tensor) -> None:
@@ -192,8 +208,7 @@ class Search:
         return with_judged_noise(problem)
 
     def _rows(self) -> Problem:
-        whole, kept = self.everything, self.kept
-        return replace(whole, x=whole.x[kept], y=whole.y[kept], scale=whole.scale[kept])
+        return self.everything.of_rows(self.kept)
 
     def _scale(self, inner: Tensor) -> Tensor:
         """How large the errors of y are thought to be, up to a common factor."""
@@ -250,7 +265,9 @@ class Search:
         formulas = []
         for tree in distinct:
             network = self._network(tree)
-            formula = rated(exact.get(tree, network), x, y, scale=scale, weights=weights)
+            tried = (exact.get(tree, network), network)  # a number made exact may leave a row without a value
+            forms = (rated(each, x, y, scale=scale, weights=weights) for each in tried)
+            formula = next((each for each in forms if each is not None), None)
             if formula is not None and (tree == flat or formula.complexity <= problem.rules.most_complex):
                 formulas.append((formula, network))
         return formulas
@@ -288,7 +305,17 @@ class Search:
         # A number that is 1 exactly has no unit any more, and what it made up for may be impossible.
         simple = tree_of(model)
         possible = problem.rules.dimensions is None or problem.rules.dimensions.allow(simple)
-        return self._network(simple, (*snaps, *rounds)) if possible else self._network(tree)
+        if not possible:
+            return self._network(tree)
+        simplified = (*snaps, *rounds)
+        return self._network(simple, (*self._own_units(), *simplified) if simplified else ())
+
+    def _own_units(self) -> tuple[str, ...]:
+        """A line on the units of the search, where it has some of its own: constants are simplified in these."""
+        names = (*(self.options.input_names or ()), *(self.options.output_names or ()))
+        units = zip(names, (*self.units.tolist(), self.unit), strict=True)
+        own = [f"{name} in units of {unit:g}" for name, unit in units if unit != 1]
+        return (f"constants below are those of a table with {', '.join(own)}",) if own else ()
 
     def _fit(self, model: KAN, x: Tensor, y: Tensor, weights: Tensor) -> None:
         """Fit all constants together in the time that is left."""
@@ -314,6 +341,7 @@ def _plain(tree: Tree, x: Tensor) -> Tree:
 
 def _unit(column: Tensor) -> float:
     """A power of ten near the size of a column, 1 where that is ordinary."""
-    size = float(column.abs().median())
+    there = column[column != 0].abs()
+    size = float(there.median()) if len(there) else 0.0
     low, high = _ORDINARY
     return 1.0 if low <= size <= high or size == 0 else 10.0 ** round(math.log10(size))

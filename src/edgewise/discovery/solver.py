@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import cast
@@ -36,19 +36,18 @@ from edgewise.discovery.stages.surrounded_quotients import SurroundedQuotients
 from edgewise.discovery.stages.varying import Varying
 from edgewise.discovery.surrogate import looks_like_noise
 from edgewise.discovery.tree import (
-    Input,
     Tree,
     complexity,
     constant,
     constants,
     evaluate,
     network_of,
-    substituted,
+    on_inputs,
     tree_of,
 )
 from edgewise.primitives import Primitive, get_primitive, primitives, register_primitive
 from edgewise.symbolic import Size, canonical, description_length
-from edgewise.training import fit
+from edgewise.training import fit_in_search
 
 EXACT = 1e-9  # error relative to the spread of a target without noise: the formula is found
 _FIRST: tuple[Stage, ...] = (Products(), Polynomials(), Quotients(), Curves())
@@ -56,9 +55,7 @@ _OTHERS: tuple[Stage, ...] = (
     Ridge(), Strip(), Curves.deep(), Sums(), Surrounded(), SurroundedQuotients(), FactoredQuotients(), Varying(),
     Inverse(), Combined(), Surrounded.deep(), Additive(), Curves.deepest(),
 )  # fmt: skip
-SMOOTH: tuple[Stage, ...] = (*_FIRST, *_OTHERS)
-"""Stages that need no more than seconds, for formulas without jumps and kinks."""
-DIRECT: tuple[Stage, ...] = (*SMOOTH, Breaks())
+DIRECT: tuple[Stage, ...] = (*_FIRST, *_OTHERS, Breaks())
 """Stages that need no more than seconds."""
 STAGES: tuple[Stage, ...] = (Dimensional(), *_FIRST, Relevant(), *_OTHERS, Structure(), Breaks(), Networks())
 _KEPT = 8
@@ -109,6 +106,7 @@ def solve(
     *,
     depth: int = 0,
     stages: Sequence[Stage] = STAGES,
+    finished: Collection[str] = (),
     found: Sequence[Finding] = (),
     jobs: int = 1,
     report: Callable[[str, list[Finding], bool], None] | None = None,
@@ -119,8 +117,9 @@ def solve(
         problem: rows, noise and time.
         depth: how many problems this one is a part of.
         stages: ways to find formulas, in their order.
+        finished: names of stages that need not be tried again on the whole; smaller problems are solved by all.
         found: formulas that are known already.
-        jobs: processes that work on stages at the same time; what is found does not depend on it.
+        jobs: processes that work on stages at the same time; while there is time, what is found does not depend on it.
         report: called after each stage with its name, the formulas so far, the best first, and whether it came to its
             end.
 
@@ -131,11 +130,13 @@ def solve(
         return [Finding(constant(problem.mean), 0.0, "constant")]
     enough = max(EXACT, problem.floor)
     best = _best([*found, Finding(constant(problem.mean), 1.0, "constant")], problem)
+    unexplained = math.inf if math.isinf(problem.noise_freedom) else _UNEXPLAINED  # who gives the noise is believed
     doubted = depth == 0 and is_noise(best[0], problem)
-    if best[0].error < enough or (doubted and best[0].error < _UNEXPLAINED):
+    if best[0].error < enough or (doubted and best[0].error < unexplained):
         return best
-    with closing(_stage_by_stage(problem, stages, depth, jobs)) as fresh:
-        for number, ((more, came_to_its_end), stage) in enumerate(zip(fresh, stages, strict=False)):
+    tried = [(number, stage) for number, stage in enumerate(stages) if stage.name not in finished]
+    with closing(_stage_by_stage(problem, [stage for _, stage in tried], stages, depth, jobs)) as fresh:
+        for (more, came_to_its_end), (number, stage) in zip(fresh, tried, strict=False):
             # What turns too often for its rows looks like noise, but a formula of noise does not halve the error.
             better = [each for each in more if not doubted or each.error < _CLEARLY * best[0].error]
             best = _best([*best, *better], problem)
@@ -148,7 +149,7 @@ def solve(
             if depth and number == _QUICK and problem.noise > HOPELESS and not problem.has_poles:
                 break  # a part that no smooth function follows is none
             if number >= _QUICK and (doubted or (number >= quick and _leaves_only_noise(best[0], problem))):
-                doubted = best[0].error >= _UNEXPLAINED
+                doubted = best[0].error >= unexplained
                 if not doubted:
                     break
             if list(stages[number + 1 :]) == [Networks()] and (doubted or is_noise(best[0], problem)):
@@ -164,26 +165,30 @@ def _best(found: Sequence[Finding], problem: Problem) -> list[Finding]:
     return list(kept.values())[:_KEPT]
 
 
-def _stage_by_stage(problem: Problem, stages: Sequence[Stage], depth: int, jobs: int) -> Outcomes:
-    """What each stage finds, and whether it came to its end, until the time is up."""
+def _stage_by_stage(
+    problem: Problem, tried: Sequence[Stage], stages: Sequence[Stage], depth: int, jobs: int
+) -> Outcomes:
+    """What each stage that is tried finds, and whether it came to its end, until the time is up."""
     if jobs == 1:
-        for stage in stages:
+        for stage in tried:
             if time.monotonic() > problem.deadline:
                 return
             more: list[Finding] = []
             try:
                 for each in _each_finding(stage, problem, stages, depth):
                     more.append(each)
-            except KeyboardInterrupt:
-                if depth == 0:
-                    yield more, False
-                raise
+            except KeyboardInterrupt as interrupted:
+                try:
+                    if depth == 0:
+                        yield more, False
+                finally:  # also where what was found ends the search
+                    raise interrupted
             yield more, time.monotonic() <= problem.deadline
         return
     own = [get_primitive(name) for name in problem.rules.own]
     # The monotonic clocks of processes may differ; the time of day does not.
     until = time.time() + problem.deadline - time.monotonic()
-    tasks = (joblib.delayed(in_worker)(stage, problem, stages, until, own) for stage in stages)
+    tasks = (joblib.delayed(in_worker)(stage, problem, stages, until, own) for stage in tried)
     results = cast("Outcomes", joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
     try:
         for outcome in results:  # noqa: UP028 - to close the results here
@@ -242,9 +247,8 @@ def _proposals(stage: Stage, problem: Problem, solve_part: Solve) -> Iterator[Tr
     if len(places) == problem.x.shape[1] or isinstance(stage, Dimensional):
         yield from stage.propose(problem, solve_part)
     elif places:
-        inputs: dict[int, Tree] = {k: Input(place) for k, place in enumerate(places)}
         for tree in stage.propose(problem.of_inputs(problem.x[:, places]), solve_part):
-            yield substituted(tree, inputs)
+            yield on_inputs(tree, places)
 
 
 def _each_finding(stage: Stage, problem: Problem, stages: Sequence[Stage], depth: int) -> Iterator[Finding]:
@@ -300,7 +304,7 @@ def refitted(finding: Finding, problem: Problem) -> Iterator[Finding]:
     """The formula with its numbers fitted together, and with a number for every constant that there might be."""
     few = problem.reduced(_NOISY_ROWS if problem.noise > _NOISE else _ROWS)
     for model in (network_of(finding.tree, few.x, hold=True), canonical(network_of(finding.tree, few.x))):
-        fit(model, few.x, few.y.unsqueeze(1), weights=few.scale**-2, steps=_STEPS, solver="lm")
+        fit_in_search(model, few.x, few.y.unsqueeze(1), weights=few.scale**-2, steps=_STEPS, solver="lm")
         tree = tree_of(model)
         if problem.rules.allow(tree):
             yield Finding(tree, problem.error(tree), finding.stage)

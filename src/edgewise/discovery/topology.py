@@ -14,7 +14,7 @@ from edgewise.basis import BSpline
 from edgewise.kan import KAN
 from edgewise.network import NodeWidth, arities
 from edgewise.surgery import attribution
-from edgewise.training import Sparsity, fit
+from edgewise.training import Sparsity, fit_in_search
 from edgewise.training.multilevel import Rows
 
 _PLAIN_STEPS = 20
@@ -84,12 +84,12 @@ def _best_start(
 def _sparse_fit(rows: Rows, domain: Tensor, width: list[NodeWidth], grid: int, seed: int) -> KAN:
     """Train, train sparsely, prune, and train what is left; the dense network where thinning cost too much."""
     dense = KAN(width, basis=BSpline(grid=grid), domain=domain.tolist(), seed=seed)
-    fit(dense, rows.x, rows.y, steps=_PLAIN_STEPS)
+    fit_in_search(dense, rows.x, rows.y, steps=_PLAIN_STEPS)
     thinned = dense.copied()
-    fit(thinned, rows.x, rows.y, steps=_SPARSE_STEPS, penalty=Sparsity())
+    fit_in_search(thinned, rows.x, rows.y, steps=_SPARSE_STEPS, penalty=Sparsity())
     thinned = thinned.prune(rows.x)
     for model in (dense, thinned):
-        fit(model, rows.x, rows.y, steps=_REFIT_STEPS)
+        fit_in_search(model, rows.x, rows.y, steps=_REFIT_STEPS)
     if rows.error(thinned) <= _WORTH * rows.error(dense):
         return thinned
     return dense

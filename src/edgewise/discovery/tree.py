@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeGuard
 
@@ -19,6 +19,7 @@ from edgewise.network import KANLayer, Options, SymbolicBlock, subnodes
 from edgewise.primitives import get_primitive
 
 _HIGHEST, _MOST_FACTORS = 5.0, 4  # of one primitive, and of them in a product
+_ROUNDING = 1e-9  # of a number that will be exact
 POWERS = {
     2.0: "x^2", 3.0: "x^3", 4.0: "x^4", 5.0: "x^5", -1.0: "1/x", -2.0: "1/x^2", -3.0: "1/x^3", -4.0: "1/x^4",
     -5.0: "1/x^5", 0.5: "sqrt", 1.5: "x^1.5", -0.5: "1/sqrt(x)", -1.5: "1/x^1.5",
@@ -144,6 +145,11 @@ def substituted(tree: Tree, inputs: Mapping[int, Tree]) -> Tree:
             return product_of(*(substituted(factor, inputs) for factor in factors))
 
 
+def on_inputs(tree: Tree, places: Sequence[int]) -> Tree:
+    """A tree of some inputs as one of all, among which these are their places."""
+    return substituted(tree, {k: Input(place) for k, place in enumerate(places)})
+
+
 def evaluate(tree: Tree, x: Tensor) -> Tensor:
     """Values on rows x of shape (N, I), shape (N,); NaN or infinite where the formula has none."""
     match tree:
@@ -178,6 +184,24 @@ def complexity(tree: Tree) -> int:
             return get_primitive(name).complexity + numbers + (complexity(child) if name != "0" else 0)
         case Sum(parts) | Product(parts):
             return sum(map(complexity, parts)) + len(parts) - 1
+
+
+def shown_complexity(tree: Tree) -> int:
+    """The same for a formula as it is shown: sums and products are one node, numbers near 0, 1 and −1 are these."""
+    match tree:
+        case Input():
+            return 1
+        case Curve("0"):
+            return 1
+        case Curve(name, child, a, b, c, d):
+            numbers = sum(not _near(value, (1.0, -1.0)) for value in (a, c)) + sum(not _near(v, (0.0,)) for v in (b, d))
+            return shown_complexity(child) + numbers + (get_primitive(name).complexity if name != "x" else 0)
+        case Sum(parts) | Product(parts):
+            return sum(map(shown_complexity, parts)) + 1
+
+
+def _near(number: float, plain: Sequence[float]) -> bool:
+    return any(abs(number - each) <= _ROUNDING for each in plain)
 
 
 def constants(tree: Tree) -> int:

@@ -200,6 +200,8 @@ def check_names(names: Sequence[str] | None, count: int, what: str) -> tuple[str
     """Names as a tuple, or an OptionError where their number is wrong or one appears twice."""
     if names is None:
         return None
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise OptionError(f"names of {what} are texts, such as 'x0'; got {names!r}")
     if len(names) != count or len(set(names)) != count:
         raise OptionError(f"{count} {what} need as many different names, got {list(names)}")
     return tuple(names)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from edgewise.errors import OptionError
 from edgewise.network import Network
-from edgewise.training import CrossEntropy, Loss, find_loss, fit
+from edgewise.training import CrossEntropy, Loss, find_loss, fit_in_search
 from edgewise.training.problem import training_rows
 
 _FEWEST_TO_HOLD_OUT = 50
@@ -103,4 +103,4 @@ class HeldOut:
 
     def refit(self, model: Network, steps: int) -> None:
         """Train on the rows to refit on."""
-        fit(model, self.x, self.y, loss=self.loss, steps=steps, solver="lm")
+        fit_in_search(model, self.x, self.y, loss=self.loss, steps=steps, solver="lm")

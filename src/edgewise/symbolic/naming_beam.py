@@ -222,8 +222,9 @@ def _refusal(naming: Naming[Model], trials: Mapping[str, Naming[Model]]) -> str:
     """Why an edge has no name."""
     if not trials:
         return "no name fits its range"
-    name = min(trials, key=lambda each: trials[each].score)
-    return f"the best name, {name}, would raise the error from {naming.best:.3g} to {trials[name].score:.3g}"
+    best, *others = sorted(trials, key=lambda each: trials[each].score)
+    more = "".join(f", {name} to {trials[name].score:.3g}" for name in others)
+    return f"the best name, {best}, would raise the error from {naming.best:.3g} to {trials[best].score:.3g}{more}"
 
 
 def nameable_edges(model: Network) -> list[EdgeIndex]:

@@ -1,7 +1,7 @@
 """Training: `fit`, solvers, losses, penalties and the history of a fit."""
 
 from edgewise.training.anchor import Anchor
-from edgewise.training.fit import Callback, fit
+from edgewise.training.fit import Callback, fit, fit_in_search
 from edgewise.training.floor import spline_floor
 from edgewise.training.history import History, Reason
 from edgewise.training.losses import CrossEntropy, Loss, MeanSquaredError, ModelLoss, Poisson, find_loss
@@ -34,6 +34,7 @@ __all__ = [
     "Sum",
     "find_loss",
     "fit",
+    "fit_in_search",
     "fit_multilevel",
     "prediction_intervals",
     "remember",

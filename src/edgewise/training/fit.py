@@ -148,6 +148,27 @@ def fit(  # noqa: PLR0913 - the options of a training, all with defaults
         return training.train(shown)
 
 
+def fit_in_search(model: Network, x: Tensor, y: Tensor, **options: Any) -> History:
+    """`fit` as one step of a longer search, which is what Ctrl-C is meant to end.
+
+    Args:
+        model: the network, trained in place.
+        x: inputs, shape (N, I).
+        y: targets as the loss takes them.
+        **options: of `fit`.
+
+    Returns:
+        What happened.
+
+    Raises:
+        KeyboardInterrupt: the fit was interrupted.
+    """
+    history = fit(model, x, y, **options)
+    if history.reason == "interrupted":
+        raise KeyboardInterrupt
+    return history
+
+
 @dataclass
 class _Training:
     """One fit under way: takes steps, keeps the best parameters, and knows when to end."""

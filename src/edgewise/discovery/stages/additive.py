@@ -20,7 +20,7 @@ from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.sums import terms
 from edgewise.discovery.subsets import best_subsets
 from edgewise.discovery.surrogate import off_at_edge
-from edgewise.discovery.tree import Input, Tree, constant, evaluate, inputs_in, scaled, substituted, sum_of
+from edgewise.discovery.tree import Input, Tree, constant, evaluate, inputs_in, on_inputs, scaled, sum_of
 
 _ROWS, _NOISY_ROWS = 600, 1500
 _DEGREE, _ROWS_PER_TERM = 24, 4
@@ -129,6 +129,6 @@ def _named(problem: Problem, fit: _Fit, solve: Solve) -> Iterator[Tree]:
         found = solve(problem.part(problem.x[:, [index]], curve, error / size))
         if not found:
             return
-        parts.append([substituted(tree, {0: Input(index)}) for tree in found[:_PARTS]])
+        parts.append([on_inputs(tree, [index]) for tree in found[:_PARTS]])
     for chosen in itertools.islice(itertools.product(*parts), _COMBINED):
         yield fit.undo(sum_of(*chosen, *fit.terms))

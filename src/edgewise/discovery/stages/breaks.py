@@ -61,6 +61,8 @@ class Breaks:
 
     def propose(self, problem: Problem, solve: Solve) -> Iterator[Tree]:
         """Formulas, those of the sharpest break first."""
+        if {"abs", "sgn"} <= problem.rules.forbidden:
+            return
         few = problem.thinned(_ROWS)
         if len(few.y) < 4 * _FEWEST_ROWS or few.x.shape[1] > _MOST_INPUTS:
             return

@@ -14,7 +14,7 @@ from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.tree import Curve, Input, Tree, network_of, power, product_of, scaled, tree_of
 from edgewise.symbolic import Match, rank_matches
-from edgewise.training import fit
+from edgewise.training import fit_in_search
 
 _ROWS = 200
 _MOST_MATCHES, _MOST_NOISY_MATCHES = 3, 5
@@ -88,7 +88,7 @@ def _without_offset(curve: Tree, x: Tensor, target: Tensor, weight: Tensor) -> I
     if not isinstance(curve, Curve) or curve.d == 0:
         return
     model = network_of(replace(curve, d=0.0), x, hold=True)
-    fit(model, x, target.unsqueeze(1), weights=weight.square(), steps=_STEPS, solver="lm")
+    fit_in_search(model, x, target.unsqueeze(1), weights=weight.square(), steps=_STEPS, solver="lm")
     yield tree_of(model)
 
 

@@ -20,7 +20,7 @@ from edgewise.discovery.problem import Problem
 from edgewise.discovery.rational import exact_quotient
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.stage import Solve
-from edgewise.discovery.tree import Curve, Input, Tree, product_of, substituted
+from edgewise.discovery.tree import Curve, Tree, on_inputs, product_of
 
 _DEGREES = ((1, 1), (1, 2), (1, 3), (2, 2), (2, 3))  # of P and Q; a common factor would leave more than one quotient
 _MOST_INPUTS = 3  # of P of the second degree
@@ -45,8 +45,10 @@ class FactoredQuotients:
         if problem.is_constant or "1/x" in problem.rules.forbidden:
             return
         few = problem.some((problem.y != 0).nonzero().flatten()).thinned(_ROWS)
+        if few.is_constant:
+            return
         varying = varying_inputs(few.x)
-        x, inputs, places = few.x[:, varying], len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
+        x, inputs = few.x[:, varying], len(varying)
         if not inputs or len(x) < _ROWS_PER_COLUMN * 2 * (inputs + 1) or float(x.abs().amax()) > _LARGEST:
             return
         functions = _functions(x, problem.rules)
@@ -61,7 +63,7 @@ class FactoredQuotients:
                 if not bool(y.isfinite().all()):
                     continue
                 for tree in _exact(x, y, functions, above, below):
-                    whole = substituted(tree, places)
+                    whole = on_inputs(tree, varying.tolist())
                     yield Curve("1/x", whole) if inverse else whole
 
 

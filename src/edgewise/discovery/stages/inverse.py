@@ -9,7 +9,7 @@ from edgewise.discovery.problem import MEDIAN_OF_NORMAL, NOISY, Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import noise_level
 from edgewise.discovery.tree import Curve, Tree, network_of, tree_of
-from edgewise.training import fit
+from edgewise.training import fit_in_search
 
 _SIGMAS = 5.0  # of noise: of smaller values the inverse is hardly known
 _POLE = 30.0  # times that: where the largest value lies if there are poles
@@ -48,7 +48,7 @@ def _above_noise(problem: Problem, solve: Solve) -> Iterator[Tree]:
     size = (problem.y / problem.scale).abs()
     typical = float(size.median()) / MEDIAN_OF_NORMAL  # of noise, or of noise and more: half of the rows are smaller
     clear = size > _SIGMAS * typical
-    if not float(size.max()) > _POLE * _SIGMAS * typical or int(clear.sum()) < _FEWEST:
+    if not float(size.max()) > _POLE * _SIGMAS * typical > 0 or int(clear.sum()) < _FEWEST:
         return
     few = problem.some(clear)
     error = typical * few.scale / few.y.square()
@@ -64,5 +64,5 @@ def _sharpened(tree: Tree, inverse: Problem) -> Tree:
     few = inverse.thinned(_ROWS)
     model = network_of(tree, few.x, hold=True)
     weights = few.scale**-2
-    fit(model, few.x, few.y.unsqueeze(1), weights=weights / weights.mean(), steps=_STEPS, solver="lm")
+    fit_in_search(model, few.x, few.y.unsqueeze(1), weights=weights / weights.mean(), steps=_STEPS, solver="lm")
     return tree_of(model)

@@ -16,7 +16,7 @@ from torch import Tensor
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import Surrogate
-from edgewise.discovery.tree import Input, Tree, constant, product_of, substituted, sum_of
+from edgewise.discovery.tree import Tree, constant, on_inputs, product_of, sum_of
 
 _CLEAR = 3.0  # times how far off the fit may be: a second shape that is there
 _LEAST_CLEAR = 1e-7
@@ -82,7 +82,7 @@ def _by_parts(problem: Problem, surrogate: Surrogate, probes: Tensor, index: int
         if spread <= off:
             return [constant(float(values.mean()))]
         found = solve(problem.part(x[:, columns], values, off / spread))[:_PARTS]
-        return [substituted(tree, {k: Input(i) for k, i in enumerate(columns)}) for tree in found]
+        return [on_inputs(tree, columns) for tree in found]
 
     # Where what stands still is a multiple of the size, y is a product.
     share = float((still @ size) / size.square().sum())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ class Networks:
         y = problem.y.unsqueeze(1)
         for view in natural_views(problem.x, y):
             now = time.monotonic()
-            until = now + _SHARE * (problem.deadline - now) if math.isfinite(problem.deadline) else math.inf
+            until = now + _SHARE * (problem.deadline - now)
             rows = Rows.split(view.inner_inputs(problem.x), view.standard_targets(y), problem.seed)
             for candidate in climb(rows, view.domain, seed=problem.seed, deadline=until):
                 inner = (view.inner_inputs(problem.x), view.inner_targets(y))

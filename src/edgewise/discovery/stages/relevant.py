@@ -9,7 +9,7 @@ import torch
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import Surrogate
-from edgewise.discovery.tree import Input, Tree, substituted
+from edgewise.discovery.tree import Tree, on_inputs
 
 _FEW = 5  # inputs: the other stages find those that matter among so many
 _ROWS = 400
@@ -29,15 +29,16 @@ class Relevant:
             return
         few = problem.thinned(_ROWS)
         surrogate = Surrogate(few)
+        if surrogate.error > _USABLE:
+            return
         kept = [i for i in range(inputs) if _effect(surrogate, few, i) > surrogate.error]
-        if surrogate.error > _USABLE or not 0 < len(kept) < inputs:
+        if not 0 < len(kept) < inputs:
             return
         # What moves the fit by less than its error may matter, too.
         if Surrogate(few.of_inputs(few.x[:, kept])).error > _AS_GOOD * surrogate.error:
             return
-        places: dict[int, Tree] = {k: Input(place) for k, place in enumerate(kept)}
         for tree in solve(problem.of_inputs(problem.x[:, kept])):
-            yield substituted(tree, places)
+            yield on_inputs(tree, kept)
 
 
 def _effect(surrogate: Surrogate, problem: Problem, index: int) -> float:

@@ -18,7 +18,7 @@ from edgewise.discovery.surrogate import smooth_residual
 from edgewise.discovery.tree import Input, Tree, monomial, power, product_of, substituted
 from edgewise.kan import KAN
 from edgewise.network import BasisBlock, KANLayer, Options, SymbolicBlock
-from edgewise.training import fit
+from edgewise.training import fit_in_search
 
 _ROWS = 1000
 _GRID, _DEGREE = 8, 5
@@ -89,7 +89,7 @@ def _exponents(problem: Problem, logs: Tensor) -> Iterator[tuple[Tensor, Tensor,
         if time.monotonic() > problem.deadline:
             return
         model = _network(u, start, logarithmic=one_sign)
-        history = fit(model, u, target.unsqueeze(1), steps=_STEPS, solver="lm")
+        history = fit_in_search(model, u, target.unsqueeze(1), steps=_STEPS, solver="lm")
         error = math.sqrt(history.rows[-1]["train_loss"] or 0.0)
         inner, outer = (_weights(model, node) / spread for node in (0, 1))
         inner = _simple(inner, error)

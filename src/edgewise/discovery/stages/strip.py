@@ -10,7 +10,7 @@ import torch
 from edgewise.discovery.problem import Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.surrogate import smooth_residual
-from edgewise.discovery.tree import Input, Tree, power, product_of, substituted
+from edgewise.discovery.tree import Input, Tree, on_inputs, power, product_of
 
 _EXPONENTS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0)
 _REACH = 0.7  # distance of an exponent from the mean effect of its input on log|y|
@@ -38,7 +38,7 @@ class Strip:
         inner = problem.divided(problem.x[:, rest], factor)
         outside = [power(Input(i), p) for i, p in factors.items()]
         for tree in solve(inner):
-            yield product_of(*outside, substituted(tree, {k: Input(i) for k, i in enumerate(rest)}))
+            yield product_of(*outside, on_inputs(tree, rest))
 
 
 def _factors(problem: Problem) -> dict[int, float]:

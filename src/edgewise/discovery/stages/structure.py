@@ -14,7 +14,7 @@ from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.joins import joined
 from edgewise.discovery.stages.modulated import modulated
 from edgewise.discovery.surrogate import Surrogate
-from edgewise.discovery.tree import Curve, Input, Tree, product_of, scaled, substituted, sum_of
+from edgewise.discovery.tree import Curve, Tree, on_inputs, product_of, scaled, sum_of
 
 _ROWS, _NOISY_ROWS = 1000, 3000
 _MOST_INPUTS = 5
@@ -87,8 +87,8 @@ def _by_parts(
     of_others = solve(outer) if of_own else []
     for first, second in itertools.product(of_others[:_PARTS], of_own[:_PARTS]):
         parts = (
-            substituted(first, {k: Input(i) for k, i in enumerate(others)}),
-            substituted(second, {k: Input(i) for k, i in enumerate(own)}),
+            on_inputs(first, others),
+            on_inputs(second, own),
         )
         if transform.undo == "exp":
             yield scaled(product_of(Curve("exp", parts[0]), Curve("exp", parts[1])), sign)

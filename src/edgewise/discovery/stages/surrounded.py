@@ -32,7 +32,7 @@ from edgewise.discovery.polynomial_fit import (
 from edgewise.discovery.problem import NOISY, Problem, box_of
 from edgewise.discovery.rules import Rules
 from edgewise.discovery.stage import Solve
-from edgewise.discovery.tree import Input, Tree, product_of, substituted, sum_of
+from edgewise.discovery.tree import Tree, on_inputs, product_of, sum_of
 
 _DEGREES = {  # of P and Q by the number of inputs
     1: ((3, 2),),
@@ -106,7 +106,7 @@ class Surrounded:
         noisy = problem.noise > NOISY
         few = problem.reduced(_NOISY_ROWS if noisy else _ROWS)
         varying = varying_inputs(few.x)
-        inputs, places = len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
+        inputs = len(varying)
         few = replace(few, x=few.x[:, varying])
         degrees = self.degrees.get(min(inputs, _MANY_INPUTS), ())
         tables = [[exponents_up_to(inputs, degree) for degree in pair] for pair in degrees]
@@ -120,7 +120,7 @@ class Surrounded:
             enough = problem.tolerated(_GOOD, _TOLERATED) if number == 0 else _GOOD
             for of_sum, of_factor in tables:
                 for tree in _fitted(form, functions, of_sum, of_factor, enough):
-                    yield substituted(undo(tree), places)
+                    yield on_inputs(undo(tree), varying.tolist())
 
 
 def _fitted(problem: Problem, functions: Library, of_sum: Tensor, of_factor: Tensor, enough: float) -> Iterator[Tree]:

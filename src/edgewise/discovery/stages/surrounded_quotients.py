@@ -22,7 +22,7 @@ from edgewise.discovery.problem import Problem
 from edgewise.discovery.rational import exact_quotient
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.surrounded import surrounded_functions
-from edgewise.discovery.tree import Input, Tree, substituted
+from edgewise.discovery.tree import Tree, on_inputs
 
 _DEGREES = {1: 3, 2: 3, 3: 2, 4: 2, 5: 2}  # of P and Q by the number of inputs
 _DEGREE_OF_MANY = 1
@@ -46,7 +46,7 @@ class SurroundedQuotients:
         del solve
         few = problem.thinned(_ROWS)
         varying = varying_inputs(few.x)
-        x, inputs, places = few.x[:, varying], len(varying), {k: Input(i) for k, i in enumerate(varying.tolist())}
+        x, inputs = few.x[:, varying], len(varying)
         powers = exponents_up_to(inputs, _DEGREES.get(inputs, _DEGREE_OF_MANY))
         if not inputs or len(x) < _ROWS_PER_TERM * 2 * len(powers) or float(x.abs().amax()) > _LARGEST:
             return
@@ -58,7 +58,8 @@ class SurroundedQuotients:
             columns = torch.cat([polynomials, functions.values[:, chosen]], dim=1)
             found = exact_quotient(columns, columns, few.y)
             if found is not None and sum(int((part != 0).sum()) for part in found) <= _MOST_TERMS:
-                yield substituted(quotient_tree([*trees, *(functions.trees[k] for k in chosen)], *found), places)
+                quotient = quotient_tree([*trees, *(functions.trees[k] for k in chosen)], *found)
+                yield on_inputs(quotient, varying.tolist())
 
 
 def _dependent(polynomials: Tensor, functions: Tensor, y: Tensor) -> list[list[int]]:

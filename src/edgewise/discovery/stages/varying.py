@@ -21,7 +21,7 @@ from edgewise.discovery.polynomial_fit import exponents_up_to, left_beside, vary
 from edgewise.discovery.problem import NOISY, Problem
 from edgewise.discovery.stage import Solve
 from edgewise.discovery.stages.surrounded import surrounded_functions
-from edgewise.discovery.tree import Input, Tree, constant, evaluate, inputs_in, power, product_of, substituted, sum_of
+from edgewise.discovery.tree import Input, Tree, constant, evaluate, inputs_in, on_inputs, power, product_of, sum_of
 
 _ROWS_PER_COLUMN = 3
 _HIGHEST = 2  # degree of the polynomials of the other inputs that may all have coefficients
@@ -226,7 +226,7 @@ def _named(fit: _Fit, solve: Solve) -> Iterator[Tree]:
         found: list[Tree] = [constant(mean)]
         if size > max(error, _CONSTANT * abs(mean)):
             found = solve(fit.problem.part(fit.problem.x[:, [index]], values, error / size))[:_PARTS] or found
-        products.append([product_of(substituted(tree, {0: Input(index)}), term) for tree in found])
+        products.append([product_of(on_inputs(tree, [index]), term) for tree in found])
     for chosen in itertools.islice(itertools.product(*products), _COMBINED if products else 0):
         yield (
             product_of(power(Input(index), fit.terms.outside), sum_of(*chosen))
