@@ -107,7 +107,7 @@ def report(rows: dict[str, list[Row]], rivals: list[Row]) -> str:
     commands = sorted({f"`{row['command']}`" for row in known})
     return (
         "# Recovery of formulas\n\n"
-        f"{machine}; {dates[0]} to {dates[-1]}, one thread a problem: {', '.join(commands)}.\n\n"
+        f"{machine}; {' to '.join(sorted({dates[0], dates[-1]}))}, one thread a problem: {', '.join(commands)}.\n\n"
         "Exact: with floats rounded to three decimals the difference or the quotient of truth and formula is a\n"
         "constant (the rule of SRBench). Strict: the difference is 0, and no term vanished by the rounding.\n"
         "Formulas that agree with the truth to 1e-10 of its spread on 500 other rows are both.\n\n"

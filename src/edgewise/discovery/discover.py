@@ -157,8 +157,9 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
         noise: standard deviation of the errors of y, with weights that of a row of average weight, 0 or more: the
             search ends where no more than that is left; or "auto" to have it judged by the data.
         robust: leave out rows that are far from what the others say.
-        primitives: names of the functions that a formula may have, beside numbers, sums and products; powers such as
-            "x^2", "1/x" and "sqrt" have to be named, too. All registered ones, those of your own too, if not given.
+        primitives: names of the functions that a formula may have, beside numbers, sums and products; powers that have
+            names, such as "x^2", "1/x" and "sqrt", have to be among them. All registered ones, those of your own too,
+            if not given.
         forbidden: names of functions that it may not have, nor what is made of them, as gaussian is of exp.
         max_complexity: the most nodes that a formula may have.
         model_selection: "best" picks the least description length, "accuracy" the least loss, "simplest" the simplest
@@ -204,9 +205,6 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     x, target = data.train_input, data.train_target
     if target.shape[1] != 1:
         raise ShapeError(f"discover finds one formula for one target, got {target.shape[1]}; call it for each column")
-    size = float(target.abs().max())
-    if size and not _LEAST < size < _MOST:
-        raise DataError(f"y is of the size {size:.0e}, whose square no number holds; count it in another unit")
     options = Options(
         input_names=check_names(names, x.shape[1], "inputs") or data.input_names, output_names=data.target_names
     )
@@ -218,16 +216,19 @@ def discover(  # noqa: PLR0913 - the options of a search, all with defaults
     counted = None if weights is None else sample_weights(weights, x)
     rows = torch.arange(len(x)) if counted is None else counted.nonzero().flatten()
     x, target, counted = x[rows], target[rows], None if counted is None else counted[rows]
+    size = float(target.abs().max())
+    if size and not _LEAST < size < _MOST:
+        raise DataError(f"y is of the size {size:.0e}, whose square no number holds; count it in another unit")
     question = Question(
         rules=rules,
         noise=None if isinstance(noise, str) else float(noise),
         robust=robust,
         own=tuple(rules.own),
-        table=fingerprint(x, target, counted),
+        table=fingerprint(x, target, counted, rows),
     )
     settings = Settings(question=question, jobs=jobs, seed=seed, started=started, max_time=max_time)
     models, finished, kept = _models(start), (), None
-    if isinstance(start, Discovery) and start.question == question:
+    if isinstance(start, Discovery) and start.question == question and start.finished:
         finished, kept = start.finished, ~torch.isin(rows, start.outliers)
     with LiveLine() if progress else nullcontext() as shown:
         search = Search(x, target, counted, options, settings, None if shown is None else shown.write)

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from edgewise.discovery.problem import MEDIAN_OF_NORMAL, Problem
+from edgewise.discovery.problem import MEDIAN_OF_NORMAL, Problem, box_of
 from edgewise.discovery.surrogate import Surrogate
 
 _SIGMAS = 5.0
@@ -32,7 +32,7 @@ def smooth_inliers(problem: Problem) -> Tensor:
         rest = problem.some(kept)
         if rest.is_constant or time.monotonic() > problem.deadline:
             break
-        smooth = Surrogate(rest.thinned(_ROWS))
+        smooth = Surrogate(rest.thinned(_ROWS), box_of(rest.x))
         predicted = torch.cat([smooth(rows) for rows in problem.x.split(_AT_A_TIME)])
         before, kept = kept, inliers(predicted - problem.y, problem)
         if torch.equal(before, kept):

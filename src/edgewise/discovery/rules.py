@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgewise.discovery.dimensions import Dimensions
-from edgewise.discovery.tree import Curve, Input, Product, Sum, Tree, shown_complexity
+from edgewise.discovery.tree import Curve, Input, Product, Sum, Tree, expression_of
 from edgewise.primitives import LIBRARY, Primitive, primitives
+from edgewise.symbolic import size_of_expression
 
 _ARITHMETIC = {"0", "x"}
 
@@ -31,7 +32,7 @@ class Rules:
         """Whether a formula keeps the rules."""
         return (
             self.allow_names(tree)
-            and shown_complexity(tree) <= self.most_complex
+            and (math.isinf(self.most_complex) or nodes_of(tree) <= self.most_complex)
             and (self.dimensions is None or self.dimensions.allow(tree))
         )
 
@@ -52,6 +53,11 @@ class Rules:
     def of_part(self) -> Rules:
         """The rules for a part of a formula, or for one of other inputs."""
         return Rules(self.forbidden)
+
+
+def nodes_of(tree: Tree) -> int:
+    """The number of nodes of the formula as it is shown."""
+    return size_of_expression(expression_of(tree)).nodes
 
 
 def names(tree: Tree) -> Iterator[str]:

@@ -35,7 +35,7 @@ from edgewise.kan import KAN
 from edgewise.network import Options
 from edgewise.symbolic import canonical, rounded, snapped
 from edgewise.threads import threads_for
-from edgewise.training import MeanSquaredError, fit
+from edgewise.training import MeanSquaredError, fit_in_search
 
 _MOST_COMPLEX = 100  # of a tree that a reader can make use of
 _SNAPPED = 8  # formulas whose constants are made exact where the data allow
@@ -148,7 +148,7 @@ class Search:
         Args:
             start: symbolic networks in the user's units that are known already.
             finished: stages that need not be tried again.
-            kept: rows that are no outliers, bool (N,), where a search that is gone on with has found any.
+            kept: rows that are no outliers, bool (N,), where a search that is gone on with has told them.
 
         Returns:
             Formulas, and the network of each before its constants were made exact; one at least.
@@ -184,12 +184,12 @@ class Search:
             kept = inliers(evaluate(self.found[0].tree, everything.x) - everything.y, everything)
             if torch.equal(kept, self.kept):
                 break
-            self._keep(kept)
-            problem = self._problem()
-            known = [] if problem.is_constant else self.found
-            self.found = [replace(each, error=problem.error(each.tree)) for each in known]
-            self.noted = None
             self.finished.clear()
+            self._keep(kept)
+            rows = self._rows()
+            known = [] if rows.is_constant else self.found
+            self.found = [replace(each, error=rows.error(each.tree)) for each in known]
+            self.noted = None
 
     def _keep(self, kept: Tensor) -> None:
         self.kept = kept
@@ -321,7 +321,7 @@ class Search:
         """Fit all constants together in the time that is left."""
         left = self._deadline - time.monotonic()
         if left > 0:
-            fit(model, x, y, weights=weights, steps=_STEPS, solver="lm", max_time=left)
+            fit_in_search(model, x, y, weights=weights, steps=_STEPS, solver="lm", max_time=left)
 
     def _network(self, tree: Tree, notes: tuple[str, ...] = ()) -> KAN:
         """The network of a formula in the user's units."""

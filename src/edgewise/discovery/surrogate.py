@@ -222,6 +222,7 @@ class Surrogate:
 
     Args:
         problem: rows and noise.
+        domain: of the inputs, shape (I, 2); the box of the rows if not given.
 
     Attributes:
         spread: of the target.
@@ -229,9 +230,9 @@ class Surrogate:
         off: how far from the target without its noise the fit may be near the edge, where it is least exact.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, domain: Tensor | None = None) -> None:
         x, y = problem.x, problem.y
-        self._domain = box_of(x)
+        self._domain = box_of(x) if domain is None else domain
         self._center, self._spread = y.mean(), y.std(correction=0)
         self.spread = float(self._spread)
         standard = ((y - self._center) / self._spread).unsqueeze(1)

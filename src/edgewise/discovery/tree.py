@@ -9,17 +9,23 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import torch
 from torch import Tensor
 
 from edgewise.kan import KAN
+from edgewise.lazy import LazyModule
 from edgewise.network import KANLayer, Options, SymbolicBlock, subnodes
 from edgewise.primitives import get_primitive
 
+if TYPE_CHECKING:
+    import sympy
+else:
+    sympy = LazyModule("sympy")
+
 _HIGHEST, _MOST_FACTORS = 5.0, 4  # of one primitive, and of them in a product
-_ROUNDING = 1e-9  # of a number that will be exact
+_ROUNDING = 1e-9  # of a number that is whole
 POWERS = {
     2.0: "x^2", 3.0: "x^3", 4.0: "x^4", 5.0: "x^5", -1.0: "1/x", -2.0: "1/x^2", -3.0: "1/x^3", -4.0: "1/x^4",
     -5.0: "1/x^5", 0.5: "sqrt", 1.5: "x^1.5", -0.5: "1/sqrt(x)", -1.5: "1/x^1.5",
@@ -186,22 +192,23 @@ def complexity(tree: Tree) -> int:
             return sum(map(complexity, parts)) + len(parts) - 1
 
 
-def shown_complexity(tree: Tree) -> int:
-    """The same for a formula as it is shown: sums and products are one node, numbers near 0, 1 and −1 are these."""
+def expression_of(tree: Tree) -> sympy.Expr:
+    """The formula in SymPy, of inputs x0, x1, …; numbers near whole ones are these."""
     match tree:
-        case Input():
-            return 1
-        case Curve("0"):
-            return 1
+        case Input(index):
+            return sympy.Symbol(f"x{index}")
         case Curve(name, child, a, b, c, d):
-            numbers = sum(not _near(value, (1.0, -1.0)) for value in (a, c)) + sum(not _near(v, (0.0,)) for v in (b, d))
-            return shown_complexity(child) + numbers + (get_primitive(name).complexity if name != "x" else 0)
-        case Sum(parts) | Product(parts):
-            return sum(map(shown_complexity, parts)) + 1
+            argument = _number(a) * expression_of(child) + _number(b)
+            return _number(c) * get_primitive(name).expression(argument) + _number(d)
+        case Sum(terms):
+            return sympy.Add(*map(expression_of, terms))
+        case Product(factors):
+            return sympy.Mul(*map(expression_of, factors))
 
 
-def _near(number: float, plain: Sequence[float]) -> bool:
-    return any(abs(number - each) <= _ROUNDING for each in plain)
+def _number(value: float) -> sympy.Expr:
+    whole = round(value)
+    return sympy.Integer(whole) if abs(value - whole) <= _ROUNDING else sympy.Float(value)
 
 
 def constants(tree: Tree) -> int:

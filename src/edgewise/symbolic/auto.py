@@ -59,6 +59,7 @@ def auto_symbolic(
     Raises:
         DataError: the data cannot be used.
         OptionError: a name is unknown, or the tolerance is below 1.
+        KeyboardInterrupt: Ctrl-C was pressed; the network is left as it is.
 
     Example:
         >>> import edgewise as ew

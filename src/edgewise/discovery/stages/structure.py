@@ -86,10 +86,7 @@ def _by_parts(
     of_own = solve(inner)
     of_others = solve(outer) if of_own else []
     for first, second in itertools.product(of_others[:_PARTS], of_own[:_PARTS]):
-        parts = (
-            on_inputs(first, others),
-            on_inputs(second, own),
-        )
+        parts = (on_inputs(first, others), on_inputs(second, own))
         if transform.undo == "exp":
             yield scaled(product_of(Curve("exp", parts[0]), Curve("exp", parts[1])), sign)
         yield transform.undone(sum_of(*parts), sign)
