@@ -17,7 +17,7 @@ from edgewise.discovery.solver import EXACT, STAGES, solve
 from edgewise.discovery.stages.inverse import Inverse
 from edgewise.discovery.stages.networks import Networks
 from edgewise.discovery.stages.polynomials import Polynomials
-from edgewise.discovery.tree import Curve, Input, monomial, product_of, scaled, substituted
+from edgewise.discovery.tree import Curve, Input, monomial, on_inputs, product_of, scaled
 from edgewise.errors import DataError, OptionError
 from edgewise.training import fit_in_search
 
@@ -46,7 +46,7 @@ class Part:
 
     def propose(self, problem, solve):
         for tree in solve(problem.of_inputs(problem.x[:, :1])):
-            yield substituted(tree, {0: Input(0)})
+            yield on_inputs(tree, [0])
 
 
 def test_parts_are_solved_by_stages_that_the_whole_is_done_with(uniform):
